@@ -1,0 +1,53 @@
+"""GaitBase, narrow, on the synthetic walkers: the first run on any machine.
+
+    python -m gaitjax.main --config configs/walkers.py
+
+Trains on 160 simulated people and evaluates on 40 others, per view pair with the
+same view left out. `:tiny` is seconds of the same thing.
+"""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from configs import common
+from gaitjax.backbones import gaitbase
+from gaitjax.data.builders import walkers
+
+
+def get_config(variant: str | None = None) -> ConfigDict:
+    variant = common.variants("walkers", variant, ("tiny",))
+    config = common.base()
+    narrow(config)
+    config.data.name = "walkers"
+    config.data.args = common.section(walkers.make_builder)
+    config.data.p, config.data.k, config.data.frames = 8, 4, 6
+    config.train.steps = 600
+    config.ckpt.every = 200
+    if variant == "tiny":
+        tiny(config)
+    return config
+
+
+def narrow(config: ConfigDict) -> None:
+    """A network and an optimiser that learn in minutes on two CPU cores."""
+    config.method_args.downsample = 2  # 64 x 44 -> 32 x 22
+    config.method_args.backbone_args = common.section(gaitbase.make)
+    config.method_args.backbone_args.update(
+        channels=(16, 32, 64), strides=(1, 2, 1), features=64
+    )
+    config.optim.update(
+        name="adamw", lr=3e-3, weight_decay=5e-4, schedule="cosine", warmup=48
+    )
+
+
+def tiny(config: ConfigDict) -> None:
+    """Seconds: a few people, a few steps, the same code."""
+    config.data.args.update(num_train=6, num_test=4, frames=8)
+    config.data.p, config.data.k, config.data.frames = 4, 2, 4
+    config.method_args.backbone_args.update(channels=(4, 8, 8), features=8)
+    config.optim.warmup = 2
+    config.train.steps = 8
+    config.ckpt.every = 3
+    config.log.every = 2
+    config.eval.batch = 16

@@ -1,0 +1,95 @@
+"""Calls a function with arguments that a user wrote, and explains what is wrong.
+
+A config section is the keyword arguments of one function: its written signature
+is the schema, its annotations are the types.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from gaitjax.errors import GaitError
+
+
+def defaults(fn: Callable) -> dict[str, Any]:
+    """The keyword-only arguments of `fn` that have a default, with it."""
+    return {
+        name: parameter.default
+        for name, parameter in _options(fn).items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+
+
+def hints(fn: Callable) -> dict[str, Any]:
+    """The annotation of every keyword-only argument of `fn`, evaluated."""
+    resolved = typing.get_type_hints(fn)
+    return {name: resolved.get(name, Any) for name in _options(fn)}
+
+
+def check(fn: Callable, given: Mapping[str, Any], where: str) -> None:
+    """Raises GaitError for a key that `fn` lacks, a wrong type, a missing key."""
+    options, expected = _options(fn), hints(fn)
+    for key, value in given.items():
+        if key not in options:
+            raise GaitError(unknown(f"{where}.{key}", (f"{where}.{k}" for k in options)))
+        if not _fits(value, expected[key]):
+            raise GaitError(
+                f"{where}.{key}: expected {_spell(expected[key])}, got {value!r} "
+                f"({type(value).__name__}); change it in the config or on the "
+                "command line"
+            )
+    for key, parameter in options.items():
+        if parameter.default is inspect.Parameter.empty and key not in given:
+            raise GaitError(f"{where}.{key} is missing; set it in the config")
+
+
+def unknown(key: str, known: Iterable[str], what: str = "key") -> str:
+    """The line for a name that does not exist, with the nearest that does."""
+    known = sorted(known)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if near:
+        return f"unknown {what} {key}; did you mean {near[0]}?"
+    return f"unknown {what} {key}; there are: {', '.join(known) or 'none'}"
+
+
+def _options(fn: Callable) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(fn).parameters.items()
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return {name: p for name, p in parameters if p.kind is keyword}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint is Any:
+        return True
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    if origin is typing.Literal:
+        return value in typing.get_args(hint)
+    if origin is tuple:
+        (item, *_) = typing.get_args(hint)
+        return isinstance(value, tuple | list) and all(_fits(v, item) for v in value)
+    kind = origin or hint
+    if kind is type(None):
+        return value is None
+    if isinstance(value, bool):  # a bool is an int to Python, not to a config
+        return kind is bool
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(value, kind)
+
+
+def _spell(hint: Any) -> str:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_spell(option) for option in typing.get_args(hint))
+    if origin is typing.Literal:
+        return " or ".join(repr(option) for option in typing.get_args(hint))
+    if hint is type(None):
+        return "None"
+    return getattr(hint, "__name__", str(hint)) if origin is None else str(hint)

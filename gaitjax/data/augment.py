@@ -1,0 +1,148 @@
+"""The field's augmentations of clips, drawn once and applied to every frame alike.
+
+Probabilities and ranges are those of the reference (`specs` of OpenGait 5). Two
+departures: one draw per sequence also where clips have unequal lengths (there the
+reference makes one draw for a whole device), and results are rounded to 8 bit, so
+that clips travel as bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from scipy import ndimage
+
+FRAME_MARGIN = 10  # columns; of a 64 wide frame
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Probability of each step; they follow one another in this order."""
+
+    perspective: float = 0.0
+    flip: float = 0.0
+    rotate: float = 0.0
+    erase: float = 0.0
+
+    def draw(
+        self, rng: np.random.Generator, cut: bool = True, size: tuple[int, int] = (64, 64)
+    ) -> Draw:
+        """What happens to one sequence whose stored frames have (height, width)."""
+        height, width = size
+        corners = rng.integers(0, FRAME_MARGIN, 4) * (width // 64)
+        kept = width - 2 * cut_columns(width) if cut else width
+        return Draw(
+            corners=corners if rng.random() < self.perspective else None,
+            flip=bool(rng.random() < self.flip),
+            angle=rng.uniform(-10, 10) if rng.random() < self.rotate else None,
+            hole=draw_hole(rng, height, kept) if rng.random() < self.erase else None,
+            cut=cut,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """One draw of `Augment`; calling it changes frames u8 [t, h, w(, c)].
+
+    corners: columns cut off at the top left, top right, bottom left and bottom
+      right before the rest is stretched to the full frame.
+    angle: degrees. hole: (top, left, height, width) of what is set to zero.
+    """
+
+    corners: np.ndarray | None
+    flip: bool
+    angle: float | None
+    hole: tuple[int, int, int, int] | None
+    cut: bool = True
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        if self.corners is not None:
+            frames = warp(frames, perspective_matrix(frames.shape[1:3], self.corners))
+        if self.cut:
+            frames = cut_sides(frames)
+        if self.flip:
+            frames = frames[:, :, ::-1]
+        if self.angle is not None:
+            frames = warp(frames, rotation_matrix(frames.shape[1:3], self.angle))
+        if self.hole is not None:
+            top, left, height, width = self.hole
+            frames = frames.copy()
+            frames[:, top : top + height, left : left + width] = 0
+        return np.ascontiguousarray(frames)
+
+
+def cut_columns(width: int) -> int:
+    """Columns that the field drops on each side: 64 -> 44, 128 -> 88, 44 -> 44."""
+    return FRAME_MARGIN * (width // 64)
+
+
+def cut_sides(frames: np.ndarray) -> np.ndarray:
+    """Frames [t, h, w, ...] without the empty columns at both sides."""
+    cut = cut_columns(frames.shape[2])
+    return frames[:, :, cut : frames.shape[2] - cut]
+
+
+def rotation_matrix(size: tuple[int, int], angle: float) -> np.ndarray:
+    """Where (x, y, 1) of the rotated frame comes from, f64 [3, 3].
+
+    The pivot is x = h // 2, y = w // 2: the reference swaps the axes, and its
+    recipes were tuned that way.
+    """
+    height, width = size
+    pivot = np.array([height // 2, width // 2])
+    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    turn = np.array([[c, -s], [s, c]])
+    matrix = np.eye(3)
+    matrix[:2, :2] = turn
+    matrix[:2, 2] = pivot - turn @ pivot
+    return matrix
+
+
+def perspective_matrix(size: tuple[int, int], corners: np.ndarray) -> np.ndarray:
+    """Where (x, y, 1) of the stretched frame comes from, f64 [3, 3]."""
+    h, w = size
+    top_left, top_right, bottom_left, bottom_right = corners
+    to = [(0, 0), (w, 0), (w, h), (0, h)]
+    source = [
+        (top_left, 0),
+        (w - 1 - top_right, 0),
+        (w - 1 - bottom_right, h),
+        (bottom_left, h),
+    ]
+    rows, values = [], []
+    for (x, y), (u, v) in zip(to, source, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        values += [u, v]
+    return np.append(np.linalg.solve(rows, values), 1).reshape(3, 3)
+
+
+def warp(frames: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Bilinear, zeros outside; `matrix` takes a result's (x, y, 1) to its source."""
+    h, w = frames.shape[1:3]
+    y, x = np.mgrid[:h, :w]
+    u, v, s = np.einsum("ij,jhw->ihw", matrix, np.stack([x, y, np.ones_like(x)]))
+    at = np.stack([v / s, u / s])  # [2, h, w], rows first
+    flat = np.moveaxis(frames.reshape(*frames.shape[:3], -1), 3, 1).reshape(-1, h, w)
+    out = np.empty(flat.shape, np.float32)
+    for source, target in zip(flat, out, strict=True):
+        ndimage.map_coordinates(
+            source, at, target, order=1, mode="grid-constant", prefilter=False
+        )
+    out = np.rint(out).astype(frames.dtype)
+    out = np.moveaxis(out.reshape(len(frames), -1, h, w), 1, 3)
+    return out.reshape(frames.shape)
+
+
+def draw_hole(
+    rng: np.random.Generator, height: int, width: int
+) -> tuple[int, int, int, int] | None:
+    """A rectangle of 5 to 20 % of the frame, ratio .3 to 1 / .3, that fits in it."""
+    for _ in range(100):
+        area = rng.uniform(0.05, 0.2) * height * width
+        ratio = rng.uniform(0.3, 1 / 0.3)
+        h, w = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+        if h < height and w < width:
+            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+            return int(top), int(left), h, w
+    return None

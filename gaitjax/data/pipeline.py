@@ -1,0 +1,291 @@
+"""From a config's `data` section to streams of batches, through Grain.
+
+A batch is a dict of numpy arrays, n first: the modalities as stored (bytes stay
+bytes, the step scales them on the device), `label` i32 [n], `mask` f32 [n, t]
+(1 = a real frame) and `index` i32 [n], the record numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from gaitjax.arguments import check
+from gaitjax.data import schema
+from gaitjax.data.augment import Augment, cut_columns, cut_sides
+from gaitjax.data.buckets import bucket_lengths, eval_batches
+from gaitjax.data.builders import common, walkers
+from gaitjax.data.records import Split, data_root, open_split
+from gaitjax.data.sampler import Clip, Order
+from gaitjax.errors import GaitError
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A prepared set and how batches are made of it.
+
+    train, test, val: splits (val: the last share of the training identities,
+    which `train` then lacks; None without). labels: i32 per record of `train`, the
+    class of its subject, with its name in `names`.
+    """
+
+    name: str
+    train: Split
+    train_rows: np.ndarray
+    val_rows: np.ndarray
+    test: Split
+    labels: np.ndarray
+    names: list[str]
+    p: int
+    k: int
+    clip: Clip
+    augment: Augment
+    cut: tuple[str, ...]
+    workers: int
+    prefetch: int
+
+    @property
+    def batch_size(self) -> int:
+        """Sequences of a training batch, over all devices."""
+        return self.p * self.k
+
+    def shapes(self, keys: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Shape of one frame as the network gets it."""
+        shapes = {}
+        for key in keys:
+            shape = self.train.frame_shapes[key]
+            if key in self.cut:
+                shape = (shape[0], shape[1] - 2 * cut_columns(shape[1]), *shape[2:])
+            shapes[key] = shape
+        return shapes
+
+
+def make_data(
+    *,
+    name: str,
+    dir: str | None = None,
+    args: Mapping | None = None,
+    p: int = 8,
+    k: int = 4,
+    frames: int = 30,
+    frames_max: int | None = None,
+    order: Order = "unordered",
+    skip: int = 0,
+    cut: tuple[str, ...] = ("sils", "heatmaps"),
+    perspective: float = 0.0,
+    flip: float = 0.0,
+    rotate: float = 0.0,
+    erase: float = 0.0,
+    val: float = 0.0,
+    workers: int = 0,
+    prefetch: int = 2,
+) -> Data:
+    """Opens a set (walkers are made where missing), checks it, and describes batches.
+
+    name: a prepared set, or a walkers set with its arguments in `args`. dir: see
+    `records.data_root`. p, k: identities and sequences of each in a batch. frames:
+    of a clip; with frames_max its length is uniform in between and padded. cut:
+    modalities that lose their empty sides (64 -> 44 columns). perspective ...
+    erase: probabilities. val: the share of the last training identities that is
+    kept for validation. workers: processes (0: threads of this one). prefetch:
+    batches made ahead.
+    """
+    most = frames if frames_max is None else frames_max
+    if not 1 <= frames <= most:
+        raise GaitError(
+            f"data.frames is {frames} and data.frames_max {frames_max}; expected "
+            "1 <= frames <= frames_max"
+        )
+    folder = find(name, dir, args or {})
+    train, test = open_split(folder, "train"), open_split(folder, "test")
+    rows, val_rows = _hold_out(train, val)
+    names = sorted(set(train.index.subject[rows]))
+    number = {subject: i for i, subject in enumerate(names)}
+    labels = np.array([number.get(s, -1) for s in train.index.subject], np.int32)
+    return Data(
+        name=name,
+        train=train,
+        train_rows=rows,
+        val_rows=val_rows,
+        test=test,
+        labels=labels,
+        names=names,
+        p=p,
+        k=k,
+        clip=Clip(frames, most, order, skip),
+        augment=Augment(perspective, flip, rotate, erase),
+        cut=tuple(cut),
+        workers=workers,
+        prefetch=prefetch,
+    )
+
+
+def find(name: str, directory: str | None, args: Mapping) -> pathlib.Path:
+    """The folder of a prepared set; walkers are generated where missing."""
+    root = data_root(directory)
+    if name in walkers.twins():
+        check(walkers.make_builder, args, "data.args")
+        return common.prepare(walkers.make_builder(root, name, **args))
+    found = sorted((root / name).glob("*/index_train.npz"))
+    if not found:
+        raise GaitError(
+            f"the data set {name} is not prepared in {root}: run `python "
+            f"tools/prepare_dataset.py {name} --source DIR`, or append :walkers to "
+            "the config's name to train on its synthetic twin"
+        )
+    return found[-1].parent
+
+
+def train_batches(
+    data: Data,
+    split: Split,
+    sampler: Callable[[int], np.ndarray],
+    labels: np.ndarray,
+    *,
+    seed: int,
+    start: int,
+    stop: int,
+    optional: Sequence[str] = (),
+    rows: slice = slice(None),
+) -> Iterator[Batch]:
+    """The batches of steps start..stop-1; the same ones wherever one starts.
+
+    split: opened with the keys to load. optional: keys that are zero-filled, with
+    has_<key> 0, where the set lacks them. rows: what this process loads of each
+    batch.
+    """
+    steps = Steps(data, split, sampler, labels, seed, start, stop, tuple(optional), rows)
+    dataset = grain.MapDataset.source(steps)
+    threads = grain.ReadOptions(
+        num_threads=0 if data.workers else min(2, data.prefetch),
+        prefetch_buffer_size=0 if data.workers else data.prefetch,
+    )
+    stream = dataset.to_iter_dataset(threads)
+    if data.workers:
+        options = grain.MultiprocessingOptions(
+            num_workers=data.workers, per_worker_buffer_size=max(1, data.prefetch)
+        )
+        stream = stream.mp_prefetch(options)
+    return iter(stream)
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """A random-access source with one batch per step.
+
+    All randomness is seeded by (seed, step, slot), so neither threads nor workers
+    nor the place to start change a batch.
+    """
+
+    data: Data
+    split: Split
+    sampler: Callable[[int], np.ndarray]
+    labels: np.ndarray
+    seed: int
+    start: int
+    stop: int
+    optional: tuple[str, ...]
+    rows: slice
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __repr__(self) -> str:  # Grain compares it on restore: no addresses
+        return f"Steps({self.data.name}, {self.start}..{self.stop})"
+
+    def __getitem__(self, position: int) -> Batch:
+        step = self.start + int(position)
+        records = self.sampler(step)
+        slots = range(len(records))[self.rows]
+        clips = [self._clip(records[slot], step, slot) for slot in slots]
+        batch = stack(clips, self.data.clip.most)
+        chosen = records[self.rows]
+        batch["label"] = self.labels[chosen].astype(np.int32)
+        batch["index"] = chosen.astype(np.int32)
+        return fill_optional(batch, self.optional)
+
+    def _clip(self, record: int, step: int, slot: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng((self.seed, 1, step, slot))
+        arrays = self.split[int(record)]
+        numbers = self.data.clip.draw(rng, len(next(iter(arrays.values()))))
+        state = rng.bit_generator.state
+        clip = {}
+        for key, frames in arrays.items():
+            frames = frames[numbers]
+            if schema.modality(key).image:
+                rng.bit_generator.state = state  # the same draw for every modality
+                cut = key in self.data.cut
+                frames = self.data.augment.draw(rng, cut, frames.shape[1:3])(frames)
+            clip[key] = frames
+        return clip
+
+
+def embed_batches(
+    data: Data,
+    split: Split,
+    rows: np.ndarray,
+    *,
+    batch: int,
+    frames_limit: int = 720,
+    buckets: int = 4,
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """(records [m], batch) of whole sequences, in length buckets; m <= batch.
+
+    Only the first `frames_limit` frames count. A batch always has `batch` rows: a
+    last one that is short repeats its first record.
+    """
+    lengths = split.index.num_frames[rows]
+    sizes = bucket_lengths(lengths, frames_limit, buckets)
+    for length, chosen in eval_batches(lengths, sizes, batch):
+        records = rows[chosen]
+        clips = [_whole(data, split[int(row)], length) for row in records]
+        clips += [clips[0]] * (batch - len(clips))
+        yield records, stack(clips, length)
+
+
+def stack(clips: Sequence[Mapping[str, np.ndarray]], length: int) -> Batch:
+    """Clips of at most `length` frames as arrays [n, length, ...] and their mask."""
+    batch: Batch = {}
+    counts = np.array([len(next(iter(clip.values()))) for clip in clips])
+    for key, first in clips[0].items():
+        batch[key] = np.zeros((len(clips), length, *first.shape[1:]), first.dtype)
+        for i, clip in enumerate(clips):
+            batch[key][i, : counts[i]] = clip[key]
+    batch["mask"] = (np.arange(length) < counts[:, None]).astype(np.float32)
+    return batch
+
+
+def fill_optional(batch: Batch, keys: Sequence[str]) -> Batch:
+    """Adds has_<key> [n] for optional keys, and zeros for those that are not there."""
+    n, t = batch["mask"].shape
+    for key in keys:
+        there = key in batch
+        batch[f"has_{key}"] = np.full(n, there, np.float32)
+        if not there:
+            shape = tuple(size or 1 for size in schema.modality(key).shape[1:])
+            batch[key] = np.zeros((n, t, *shape), schema.modality(key).dtype)
+    return batch
+
+
+def _whole(data: Data, arrays: Mapping[str, np.ndarray], length: int) -> dict[str, Any]:
+    return {
+        key: cut_sides(frames[:length]) if key in data.cut else frames[:length]
+        for key, frames in arrays.items()
+    }
+
+
+def _hold_out(train: Split, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the training and of the validation identities (the last ones)."""
+    if not 0 <= share < 1:
+        raise GaitError(f"data.val is a share of the identities, 0 to 1; got {share}")
+    subjects = sorted(set(train.index.subject))
+    held = set(subjects[len(subjects) - round(share * len(subjects)) :])
+    is_held = np.array([s in held for s in train.index.subject])
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)

@@ -1,0 +1,93 @@
+"""The interface between a method and the train loop.
+
+A method is a module of this package, or any importable one, with a function
+`make(info, *, dtype, ...) -> Method`. The loop calls what is in `Method` and knows
+nothing else about it. Shapes: n sequences, t frames, p parts, d dims.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gaitjax import methods
+from gaitjax.arguments import check, unknown
+from gaitjax.errors import GaitError
+
+Batch = Mapping[str, jax.Array]
+Tree = Any  # a pytree of arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """What the data says. shapes: one frame of each modality as it arrives."""
+
+    num_classes: int
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Functions of one method; the optional ones are None where it lacks them.
+
+    train_keys, embed_keys: the modalities that `loss` and `embed` need.
+    optional_keys: modalities that training takes where the data has them.
+
+    init(rng, batch) -> params, model_state
+    loss(params, model_state, batch, rng) -> scalar, (model_state, metrics); the
+      batch carries `step`, `round` and `index` too. Metrics are scalars; the terms
+      of the loss are called <term>/loss, so that a non-finite one can be named.
+    embed(params, model_state, batch, rng=None) -> {view: f32 [n, p, d]}
+    prepare(index, embed_all) -> bank: once, before the first step.
+    source(index, seed, step, labels, bank) -> records i64 [n] of batch `step`.
+    refresh(model_state, {view: f32 [N, p, d]}, round) -> labels i32 [N],
+      model_state: new labels for the training records, -1 = not drawn.
+    rescore(params, model_state, probe, candidates) -> distances
+    validate(params, model_state, batch) -> metrics on the validation identities
+    inference(params) -> params without what only training needs
+    """
+
+    train_keys: tuple[str, ...]
+    embed_keys: tuple[str, ...]
+    init: Callable[[jax.Array, Batch], tuple[Tree, Tree]]
+    loss: Callable[[Tree, Tree, Batch, jax.Array], tuple[jax.Array, tuple[Tree, dict]]]
+    embed: Callable[..., dict[str, jax.Array]]
+    optional_keys: tuple[str, ...] = ()
+    prepare: Callable | None = None
+    source: Callable[..., np.ndarray] | None = None
+    refresh: Callable[..., tuple[np.ndarray, Tree]] | None = None
+    rescore: Callable[..., jax.Array] | None = None
+    validate: Callable[..., dict] | None = None
+    inference: Callable[[Tree], Tree] | None = None
+
+
+def find(name: str) -> Callable[..., Method]:
+    """The `make` of a method, by the name of its module (dotted: as it is)."""
+    here = {module.name for module in pkgutil.iter_modules(methods.__path__)} - {"api"}
+    if "." not in name and name not in here:
+        raise GaitError(unknown(name, here, "method"))
+    path = name if "." in name else f"{methods.__name__}.{name}"
+    try:
+        return importlib.import_module(path).make
+    except ModuleNotFoundError as error:
+        if not path.startswith(error.name or " "):
+            raise  # the method exists, one of its own imports does not
+        raise GaitError(
+            f"method {name}: no module {error.name}; here are {', '.join(sorted(here))}"
+        ) from error
+
+
+def make(
+    name: str, info: Info, method_args: Mapping, dtype: jnp.dtype = jnp.float32
+) -> Method:
+    """Builds a method from its config; wrong arguments are explained."""
+    build = find(name)
+    check(build, method_args, "method_args")
+    return build(info, dtype=dtype, **method_args)

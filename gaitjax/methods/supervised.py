@@ -1,0 +1,106 @@
+"""Recognition of one modality with identity labels: any backbone, two losses.
+
+The recipe of OpenGait's baselines: batch-all triplet on the embeddings and
+cross-entropy on the BNNeck's logits, summed with weights.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gaitjax import backbones
+from gaitjax.arguments import check, unknown
+from gaitjax.errors import GaitError
+from gaitjax.losses.classification import part_cross_entropy
+from gaitjax.losses.triplet import triplet
+from gaitjax.methods.api import Batch, Info, Method, Tree
+from gaitjax.ops.frames import network_input
+
+
+def make(
+    info: Info,
+    *,
+    dtype: jnp.dtype = jnp.float32,
+    backbone: str = "gaitbase",
+    backbone_args: Mapping | None = None,
+    input: str = "sils",
+    downsample: int = 1,
+    margin: float = 0.2,
+    triplet_weight: float = 1.0,
+    ce_weight: float = 1.0,
+    ce_scale: float = 16.0,
+    ce_smoothing: float = 0.1,
+) -> Method:
+    """input: the modality. downsample: see `ops.frames`. Weights of 0 switch off."""
+    num_classes = info.num_classes if ce_weight else 0
+    model = make_backbone(backbone, backbone_args or {}, num_classes, dtype)
+    _check_size(info.shapes[input], downsample, input)
+
+    def run(variables: Tree, batch: Batch, **kwargs):
+        x = network_input(batch[input], downsample)
+        return model.apply(variables, x, batch["mask"], **kwargs)
+
+    def init(rng: jax.Array, batch: Batch) -> tuple[Tree, Tree]:
+        x = network_input(batch[input], downsample)
+        variables = dict(model.init(rng, x, batch["mask"], train=False))
+        return variables.pop("params"), variables
+
+    def loss(
+        params: Tree, model_state: Tree, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Tree, dict]]:
+        variables = {"params": params, **model_state}
+        out, model_state = run(
+            variables,
+            batch,
+            train=True,
+            mutable=tuple(model_state),
+            rngs={"dropout": rng},
+        )
+        total, metrics = jnp.zeros(()), {}
+        if triplet_weight:
+            term, values = triplet(out["embeddings"], batch["label"], margin=margin)
+            total += triplet_weight * term
+            metrics |= {f"triplet/{key}": value for key, value in values.items()}
+        if ce_weight:
+            term, values = part_cross_entropy(
+                out["logits"], batch["label"], scale=ce_scale, smoothing=ce_smoothing
+            )
+            total += ce_weight * term
+            metrics |= {f"ce/{key}": value for key, value in values.items()}
+        return total, (model_state, metrics)
+
+    def embed(
+        params: Tree, model_state: Tree, batch: Batch, rng: jax.Array | None = None
+    ) -> dict[str, jax.Array]:
+        out = run({"params": params, **model_state}, batch, train=False)
+        return {input: out["embeddings"]}
+
+    return Method(
+        train_keys=(input,), embed_keys=(input,), init=init, loss=loss, embed=embed
+    )
+
+
+def make_backbone(
+    name: str, args: Mapping, num_classes: int, dtype: jnp.dtype
+) -> nn.Module:
+    """The network of `backbones/<name>.py`; wrong names and fields are explained."""
+    here = {module.name for module in pkgutil.iter_modules(backbones.__path__)}
+    if name not in here:
+        raise GaitError(unknown(name, here, "backbone"))
+    build = importlib.import_module(f"{backbones.__name__}.{name}").make
+    check(build, args, "method_args.backbone_args")
+    return build(num_classes, dtype, **args)
+
+
+def _check_size(shape: tuple[int, ...], downsample: int, key: str) -> None:
+    if downsample < 1 or shape[0] % downsample or shape[1] % downsample:
+        raise GaitError(
+            f"method_args.downsample={downsample} does not divide {key} of "
+            f"{shape[0]} x {shape[1]}; choose a divisor of both"
+        )

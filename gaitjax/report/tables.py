@@ -1,0 +1,113 @@
+"""Results as text for a terminal, and as files.
+
+Every table says under which protocol, between which modalities and with which
+distance its numbers were made, and how many probes they stand for. `rows` are
+those of `retrieval.search.Evaluation`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+UNDEFINED = "n/a"
+
+
+def results_table(rows: Sequence[dict]) -> str:
+    """One block per measurement: metrics down, conditions across, percent."""
+    if not rows:
+        return f"no results ({UNDEFINED}: no condition has a probe with a match)"
+    return "\n\n".join(
+        "\n".join([describe(group[0]), aligned(grid(group))])
+        for group in measurements(rows)
+    )
+
+
+def view_table(views: Sequence[str], table: np.ndarray) -> str:
+    """Rank-1 %, probe views down, gallery views across: f64[v,v]."""
+    head = ["probe \\ gallery", *views]
+    lines = [
+        [view, *map(percent, values)] for view, values in zip(views, table, strict=True)
+    ]
+    return aligned([head, *lines])
+
+
+def write_json(path: str | os.PathLike, rows: Sequence[dict]) -> None:
+    """`{"rows": [...]}`, never half a file. A NaN is an error, it is not JSON."""
+    write_whole(
+        path, json.dumps({"rows": list(rows)}, indent=1, allow_nan=False) + "\n"
+    )
+
+
+def write_csv(path: str | os.PathLike, rows: Sequence[dict]) -> None:
+    """One line per number, with a header, never half a file."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_whole(path, text.getvalue())
+
+
+def write_whole(path: str | os.PathLike, text: str) -> None:
+    """Write beside the file, then put it in place: a reader sees old or new."""
+    path = pathlib.Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def measurements(rows: Sequence[dict]) -> list[list[dict]]:
+    """Rows that share protocol, modalities, distance and stage, in order."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        keys = ("protocol", "probe", "gallery", "distance", "stage")
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return list(groups.values())
+
+
+def describe(row: dict) -> str:
+    """What a measurement is, in one line."""
+    modalities = f"probe {row['probe']}, gallery {row['gallery']}"
+    return f"{row['protocol']}: {modalities}, {row['distance']}, {row['stage']}"
+
+
+def grid(rows: Sequence[dict]) -> list[list[str]]:
+    """Cells of one measurement, header first, then the counts of probes."""
+    conditions = list(dict.fromkeys(row["condition"] for row in rows))
+    names = list(dict.fromkeys(row["metric"] for row in rows))
+    cells = {(row["metric"], row["condition"]): row for row in rows}
+    lines = [["%", *conditions]]
+    for name in names:
+        found = [cells.get((name, condition)) for condition in conditions]
+        lines.append([name, *(percent(r["value"]) if r else UNDEFINED for r in found)])
+    counts = {row["condition"]: row for row in rows}
+    for label, key in (("probes", "n_probe"), ("without match", "n_without_match")):
+        lines.append([label, *(f"{counts[name][key]:,}" for name in conditions)])
+    return lines
+
+
+def percent(value: float) -> str:
+    return UNDEFINED if np.isnan(value) else f"{value:.2f}"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """First column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    first, *rest = widths
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(first)]
+            + [cell.rjust(width) for cell, width in zip(line[1:], rest, strict=True)]
+        )
+        for line in lines
+    )

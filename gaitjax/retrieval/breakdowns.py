@@ -1,0 +1,232 @@
+"""The two ways a protocol averages: view pairs, and one list of probes.
+
+`search.evaluate` makes a `Task` of the protocol and calls one of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from gaitjax.retrieval import metrics, ranking
+from gaitjax.retrieval.protocols import Labels
+
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Rows and embeddings of one evaluation.
+
+    exclude: fields of the index in which a probe and what it finds must differ.
+    conditions: record numbers of the probes, ascending, by condition; none empty.
+    probes: record numbers of all probes, each once, ascending [q].
+    items: record numbers of the gallery [g].
+    ranks: ascending.
+    """
+
+    index: Labels
+    exclude: tuple[str, ...]
+    conditions: dict[str, np.ndarray]
+    probes: np.ndarray
+    items: np.ndarray
+    probe_embeddings: np.ndarray
+    gallery_embeddings: np.ndarray
+    metric: str
+    ranks: Sequence[int]
+    rounded: bool
+    block: int
+
+    def excluded(self, probes: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Pairs of records that the protocol forbids: bool[q,g]."""
+        equal = np.full((len(probes), len(items)), bool(self.exclude))
+        for field in self.exclude:
+            values = getattr(self.index, field)
+            equal &= values[probes][:, None] == values[items][None, :]
+        return equal
+
+    def right(self, probes: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Same identity? Records [q] and [q,k] -> bool[q,k]."""
+        subject = self.index.subject
+        return subject[items] == subject[probes][:, None]
+
+
+@dataclasses.dataclass
+class Found:
+    """What `Evaluation` documents; `rows` as (condition, metric, value %, n_probe,
+    n_without_match)."""
+
+    rows: list[tuple[str, str, float, int, int]] = dataclasses.field(
+        default_factory=list
+    )
+    view_tables: dict[str, tuple[list[str], np.ndarray]] = dataclasses.field(
+        default_factory=dict
+    )
+    cmc: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    per_probe: dict[str, dict[str, np.ndarray]] = dataclasses.field(
+        default_factory=dict
+    )
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def view_pairs(task: Task, progress: Progress) -> Found:
+    """Rank-k per (probe view, gallery view); mean over gallery, then probe views."""
+    view = task.index.view
+    views = np.unique(view[np.concatenate([task.probes, task.items])])
+    by_view = [task.items[view[task.items] == name] for name in views]
+    hits = _hits_by_view(task, by_view, progress)  # [q,v,k]
+    found = Found()
+    ranks = _defined_ranks(task, hits.shape[2], "smallest gallery view", found)
+    for name, rows in task.conditions.items():
+        here = np.searchsorted(task.probes, rows)
+        cells = _cells(hits[here], view[rows], views, task.rounded)  # [v,v,k]
+        cells[:, [len(items) == 0 for items in by_view]] = np.nan
+        found.view_tables[name] = (views.tolist(), cells[..., 0].copy())
+        if task.exclude:
+            cells[np.diag_indices(len(views))] = np.nan
+        curve = metrics.mean_defined(metrics.mean_defined(cells, 1), 0)  # [k]
+        found.cmc[name] = curve / 100
+        without = _note_missing(task, by_view, views, name, found)
+        for k in ranks:
+            value = float(curve[k - 1])
+            if not np.isnan(value):
+                row = (name, f"rank-{k}", value, len(rows), without)
+                found.rows.append(row)
+    return found
+
+
+def probe_list(task: Task, progress: Progress) -> Found:
+    """Rank-k, mAP, mINP over the probes with a match; the others are left out."""
+    first, ap, inp = _sorted_metrics(task, progress)  # [q] each
+    found = Found()
+    ranks = _defined_ranks(task, len(task.items), "gallery", found)
+    num_ranks = min(max(50, *task.ranks), len(task.items))
+    for name, rows in task.conditions.items():
+        here = np.searchsorted(task.probes, rows)
+        scores = {"row": rows, "first": first[here], "ap": ap[here], "inp": inp[here]}
+        found.per_probe[name] = scores
+        valid = scores["first"] > 0
+        without = int((~valid).sum())
+        if without:
+            found.notes.append(
+                f"{name}: {without} of {len(rows)} probes have no match in the "
+                "gallery and are left out"
+            )
+        if not valid.any():
+            continue
+        curve = metrics.cmc_from_first(scores["first"][valid], num_ranks)
+        found.cmc[name] = curve
+        values = {f"rank-{k}": curve[k - 1] for k in ranks}
+        values |= {"mAP": scores["ap"][valid].mean()}
+        values |= {"mINP": scores["inp"][valid].mean()}
+        for metric, value in values.items():
+            found.rows.append((name, metric, float(value * 100), len(rows), without))
+    return found
+
+
+def _hits_by_view(
+    task: Task, by_view: list[np.ndarray], progress: Progress
+) -> np.ndarray:
+    """Is there a match among the k nearest of one view? bool[q,v,k]."""
+    sizes = [len(items) for items in by_view if len(items)]
+    k = min(max(20, *task.ranks), *sizes)
+    hits = np.zeros((len(task.probes), len(by_view), k), bool)
+    blocks = list(ranking.probe_blocks(len(task.probes), task.block))
+    steps = len(by_view) * len(blocks)
+    for number, items in enumerate(by_view):
+        if not len(items):
+            continue
+        # Views padded to the largest one: one shape, one compilation.
+        rows = ranking.padded(items, max(sizes))
+        filling = np.arange(len(rows))[None] >= len(items)
+        gallery = ranking.on_device(task.gallery_embeddings[rows])
+        for step, (here, filled) in enumerate(blocks):
+            probe = task.probe_embeddings[task.probes[filled]]
+            near = ranking.nearest(probe, gallery, filling, k, task.metric)
+            right = task.right(task.probes[here], rows[near[: len(here)]])
+            hits[here, number] = np.logical_or.accumulate(right, 1)
+            progress(number * len(blocks) + step + 1, steps)
+    return hits
+
+
+def _cells(
+    hits: np.ndarray, probe_view: np.ndarray, views: np.ndarray, rounded: bool
+) -> np.ndarray:
+    """Rank-k % of (probe view, gallery view), NaN without probes -> f64[v,v,k]."""
+    cells = np.full((len(views), *hits.shape[1:]), np.nan)
+    for number, name in enumerate(views):
+        rows = hits[probe_view == name]
+        if len(rows):
+            cells[number] = rows.sum(0) * 100 / len(rows)
+    return np.round(cells, 2) if rounded else cells
+
+
+def _note_missing(
+    task: Task,
+    by_view: list[np.ndarray],
+    views: np.ndarray,
+    name: str,
+    found: Found,
+) -> int:
+    """Note misses by absence; -> probes whose identity no counted view has."""
+    rows = task.conditions[name]
+    subject, view = task.index.subject, task.index.view
+    has_match = [np.isin(subject[rows], subject[items]) for items in by_view]
+    has_match = np.stack(has_match, 1)  # [q,v]
+    counted = np.stack([np.full(len(rows), len(items) > 0) for items in by_view], 1)
+    if task.exclude:
+        counted &= view[rows][:, None] != views
+    missing = counted & ~has_match
+    if missing.any():
+        found.notes.append(
+            f"{name}: {missing.sum()} of {counted.sum()} (probe, gallery view) pairs "
+            "have no match in that view and count as misses"
+        )
+    cells = found.view_tables[name][1]
+    empty = np.isnan(cells).sum()
+    if empty:
+        found.notes.append(
+            f"{name}: {empty} of {cells.size} view pairs have no probe or no gallery "
+            "and are skipped (n/a)"
+        )
+    return int((~(counted & has_match).any(1)).sum())
+
+
+def _sorted_metrics(
+    task: Task, progress: Progress
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sort the gallery for every probe -> first match int[q], AP and INP f64[q]."""
+    gallery = ranking.on_device(task.gallery_embeddings[task.items])
+    first = np.zeros(len(task.probes), int)
+    ap, inp = np.full((2, len(task.probes)), np.nan)
+    blocks = list(ranking.probe_blocks(len(task.probes), task.block))
+    for step, (here, filled) in enumerate(blocks):
+        rows = task.probes[here]
+        probe = task.probe_embeddings[task.probes[filled]]
+        order = ranking.sort_gallery(probe, gallery, task.metric)[: len(here)]
+        matches = task.right(rows, task.items[order])  # [b,g]
+        if task.exclude:
+            excluded = task.excluded(rows, task.items)
+            matches = _last(matches, np.take_along_axis(excluded, order, 1))
+        first[here] = metrics.first_match(matches)
+        ap[here] = metrics.average_precision(matches)
+        inp[here] = metrics.inverse_negative_penalty(matches)
+        progress(step + 1, len(blocks))
+    return first, ap, inp
+
+
+def _last(matches: np.ndarray, excluded: np.ndarray) -> np.ndarray:
+    """Move the excluded behind the others, which keep their order; as False."""
+    order = np.argsort(excluded, 1, kind="stable")
+    return np.take_along_axis(matches & ~excluded, order, 1)
+
+
+def _defined_ranks(task: Task, size: int, what: str, found: Found) -> list[int]:
+    """Ranks that the gallery is large enough for; a note for the others."""
+    for k in task.ranks:
+        if k > size:
+            note = f"rank-{k} is not defined: the {what} has {size} sequences"
+            found.notes.append(note)
+    return [k for k in task.ranks if k <= size]

@@ -1,0 +1,211 @@
+"""The only importer of Orbax: what a checkpoint holds, saved and restored.
+
+Three items: `model` (params, model_state, ema), `optim` (the optimiser's state) and
+`side` (JSON: step, round and its labels, config, label names, versions).
+Evaluation reads `model` alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from gaitjax.errors import GaitError
+from gaitjax.runtime.state import TrainState
+
+
+class Checkpoints:
+    """The `checkpoints/` folder of a run."""
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        *,
+        every: int = 1000,
+        keep: int = 2,
+        best: str | None = None,
+    ):
+        """every: steps between saves. keep: how many of the last ones stay. best:
+        the metric (such as `NM/rank-1`) whose best checkpoint stays beside them.
+        """
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        policies = [checkpoint_managers.LatestN(keep)]
+        if best:
+            policies.append(
+                checkpoint_managers.BestN(
+                    get_metric_fn=lambda metrics: metrics[best],
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
+        self.every, self.best = every, best
+        self._manager = ocp.CheckpointManager(
+            workdir / "checkpoints",
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+            ),
+        )
+
+    def latest(self) -> int | None:
+        """The step of the newest whole checkpoint, or None."""
+        return self._manager.latest_step()
+
+    def save(
+        self,
+        step: int,
+        state: TrainState,
+        side: Mapping[str, Any],
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Writes in the background; a step that is already there is left alone."""
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                model=ocp.args.StandardSave(_model(state)),
+                optim=ocp.args.StandardSave(
+                    {"step": state.step, "opt_state": state.opt_state}
+                ),
+                side=ocp.args.JsonSave(dict(side)),
+            ),
+            metrics=dict(metrics) if metrics and self.best else None,
+            force=True,
+        )
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """The whole state of a step, in the structure and sharding of `like`."""
+        model = self.restore_model(step, like)
+        optim = {"step": like.step, "opt_state": like.opt_state}
+        _check_shapes(self._saved(step, "optim"), optim, self._where(step))
+        restored = self._restore(step, "optim", optim)
+        return like.replace(
+            step=restored["step"],
+            opt_state=restored["opt_state"],
+            params=model.params,
+            model_state=model.model_state,
+            ema=model.ema,
+        )
+
+    def restore_model(self, step: int, like: TrainState) -> TrainState:
+        """`like` with parameters and model state of a step; no optimiser is read."""
+        model = _model(like)
+        _check_shapes(self._saved(step, "model"), model, self._where(step))
+        restored = self._restore(step, "model", model)
+        return like.replace(
+            params=restored["params"],
+            model_state=restored["model_state"],
+            ema=restored.get("ema"),
+        )
+
+    def side(self, step: int) -> dict[str, Any]:
+        """The JSON item of a step."""
+        args = ocp.args.Composite(side=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=args).side
+
+    def saved_model(self, step: int, sharding: jax.sharding.Sharding) -> dict:
+        """`params`, `model_state` and `ema` as they were saved, whatever network."""
+        saved = self._saved(step, "model")
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), saved
+        )
+        return self._restore(step, "model", shapes)
+
+    def close(self) -> None:
+        """Waits for the last save."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def _restore(self, step: int, item: str, like: Any) -> Any:
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
+        )
+        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(shapes)})
+        return self._manager.restore(step, args=args)[item]
+
+    def _saved(self, step: int, item: str) -> Any:
+        return self._manager.item_metadata(step)[item].tree
+
+    def _where(self, step: int) -> str:
+        return str(pathlib.Path(self._manager.directory) / str(step))
+
+
+def open_checkpoints(
+    workdir: pathlib.Path,
+    *,
+    every: int = 1000,
+    keep: int = 2,
+    best: str | None = None,
+) -> Checkpoints:
+    """The config's `ckpt` section; see `Checkpoints`."""
+    return Checkpoints(workdir, every=every, keep=keep, best=best)
+
+
+def differences(saved: Any, wanted: Any) -> list[str]:
+    """A line for every array that only one side has, or whose shapes differ."""
+    saved, wanted = _named_shapes(saved), _named_shapes(wanted)
+    lines = []
+    for name in sorted(saved.keys() | wanted.keys()):
+        there, here = saved.get(name), wanted.get(name)
+        if there != here:
+            lines.append(f"{name} ({there or 'absent'} there, {here or 'absent'} here)")
+    return lines
+
+
+def take_matching(saved: Any, wanted: Any) -> tuple[Any, int]:
+    """`wanted` with the saved arrays that have its names and shapes; how many."""
+    saved_leaves, _ = jax.tree_util.tree_flatten_with_path(saved)
+    by_name = {"/".join(_key(k) for k in path): leaf for path, leaf in saved_leaves}
+    kept = 0
+
+    def pick(path: tuple, leaf: jax.Array) -> jax.Array:
+        nonlocal kept
+        other = by_name.get("/".join(_key(k) for k in path))
+        if other is None or np.shape(other) != np.shape(leaf):
+            return leaf
+        kept += 1
+        return other
+
+    return jax.tree_util.tree_map_with_path(pick, wanted), kept
+
+
+def _model(state: TrainState) -> dict[str, Any]:
+    model = {"params": state.params, "model_state": state.model_state}
+    return model if state.ema is None else {**model, "ema": state.ema}
+
+
+def _check_shapes(saved: Any, wanted: Any, where: str) -> None:
+    lines = differences(saved, wanted)
+    if lines:
+        more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
+        hint = "of another network"
+        if all("necks/kernel" in line for line in lines):
+            hint = "with another number of classes"
+        raise GaitError(
+            f"{where} is a checkpoint {hint}: {'; '.join(lines[:4])}{more}; use the "
+            "config it was trained with, or train.init_from in a new --workdir"
+        )
+
+
+def _named_shapes(tree: Any) -> dict[str, str]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        "/".join(_key(k) for k in path): "x".join(map(str, np.shape(leaf))) or "scalar"
+        for path, leaf in leaves
+        if hasattr(leaf, "shape")
+    }
+
+
+def _key(key: Any) -> str:
+    """The name of a step in a tree path, whichever kind of container it is in."""
+    for field in ("key", "name", "idx"):
+        if hasattr(key, field):
+            return str(getattr(key, field))
+    return str(key)

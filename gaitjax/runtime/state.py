@@ -1,0 +1,82 @@
+"""What training carries from step to step, and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from gaitjax.methods.api import Batch, Method
+
+
+@struct.dataclass
+class TrainState:
+    """step: i32, the number of steps done. ema: averaged params, or None."""
+
+    step: jax.Array
+    params: Any
+    model_state: Any
+    opt_state: optax.OptState
+    ema: Any = None
+
+    @property
+    def eval_params(self) -> Any:
+        """The parameters that evaluation uses."""
+        return self.params if self.ema is None else self.ema
+
+
+def make_step(
+    method: Method,
+    tx: optax.GradientTransformation,
+    key: jax.Array,
+    ema: float | None,
+    traces: list[int],
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
+    """One update: (state, batch) -> (state, metrics). Pure; to be jitted.
+
+    Randomness depends on the seed's key and the step alone, so that a resumed run
+    draws what an uninterrupted one does. `traces` grows by one whenever JAX traces
+    the step: more than one entry is a recompilation that somebody should look at.
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict]:
+        traces.append(len(traces) + 1)
+        batch = {**batch, "step": state.step}
+        rng = jax.random.fold_in(key, state.step)
+        gradient = jax.value_and_grad(method.loss, has_aux=True)
+        (loss, (model_state, metrics)), grads = gradient(
+            state.params, state.model_state, batch, rng
+        )
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        averaged = state.ema
+        if ema is not None:
+            averaged = optax.incremental_update(params, averaged, 1 - ema)
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads), **metrics}
+        return TrainState(
+            state.step + 1, params, model_state, opt_state, averaged
+        ), metrics
+
+    return step
+
+
+def init_state(
+    method: Method,
+    tx: optax.GradientTransformation,
+    key: jax.Array,
+    batch: Batch,
+    ema: float | None,
+) -> TrainState:
+    """Fresh parameters; call it under `jit` or `eval_shape`."""
+    params, model_state = method.init(key, batch)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        model_state=model_state,
+        opt_state=tx.init(params),
+        ema=jax.tree.map(jnp.copy, params) if ema is not None else None,
+    )

@@ -1,0 +1,97 @@
+"""The folder of one run: made, checked, and kept from being another run's."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from gaitjax.errors import GaitError
+
+MIN_FREE_BYTES = 64 << 20
+
+
+def open_workdir(path: str | os.PathLike, config: Mapping, *, create: bool = True):
+    """The run's folder as a Path; its config.json is written or compared.
+
+    Raises GaitError where it is not a folder, not writable, full, or the run of
+    another config (the differing keys are named). What is only said about looking
+    at the run (`eval`, `log`, `ckpt`, where data lie, how many workers) may differ.
+    """
+    path = pathlib.Path(path).absolute()
+    if path.exists() and not path.is_dir():
+        raise GaitError(f"--workdir {path} is not a directory; choose another")
+    if not create and not (path / "config.json").exists():
+        raise GaitError(f"{path} holds no run; train one there first (--mode train)")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(path).free
+        if free < MIN_FREE_BYTES:
+            raise GaitError(
+                f"--workdir {path} has {free >> 20} MiB left, expected at least "
+                f"{MIN_FREE_BYTES >> 20}; free some space or choose another disk"
+            )
+        _check_or_write(path / "config.json", config)
+    except OSError as error:
+        raise GaitError(
+            f"cannot write to --workdir {path}: {error.strerror}; choose another, or "
+            "mend its permissions"
+        ) from error
+    return path
+
+
+def _check_or_write(path: pathlib.Path, config: Mapping) -> None:
+    config = json.loads(json.dumps(config))
+    if path.exists():
+        try:
+            theirs = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise GaitError(
+                f"{path} is not readable JSON ({error}); choose another --workdir"
+            ) from error
+        _refuse_other_run(path.parent, flat(theirs), flat(config))
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(13, "Permission denied")
+    write_atomically(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def _refuse_other_run(path: pathlib.Path, theirs: dict, ours: dict) -> None:
+    keys = [key for key in sorted(theirs.keys() | ours.keys()) if not _is_free(key)]
+    differing = [key for key in keys if theirs.get(key) != ours.get(key)]
+    if differing:
+        listed = ", ".join(
+            f"{key} ({theirs.get(key)} there, {ours.get(key)} here)"
+            for key in differing[:6]
+        )
+        more = f" and {len(differing) - 6} more" if len(differing) > 6 else ""
+        raise GaitError(
+            f"{path} holds the run of another config: {listed}{more}; choose another "
+            "--workdir, or run it with its own config"
+        )
+
+
+def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    leaves = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[prefix + key] = value
+    return leaves
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Writes a file that is either the old one or the new one, never half."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _is_free(key: str) -> bool:
+    looking = ("eval.", "log.", "ckpt.")
+    places = ("data.dir", "data.workers", "data.prefetch", "data.args.processes")
+    return key.startswith(looking) or key in places
