@@ -31,12 +31,23 @@ def hints(fn: Callable) -> dict[str, Any]:
     return {name: resolved.get(name, Any) for name in _options(fn)}
 
 
-def check(fn: Callable, given: Mapping[str, Any], where: str) -> None:
-    """Raises GaitError for a key that `fn` lacks, a wrong type, a missing key."""
-    options, expected = _options(fn), hints(fn)
+def check(
+    fn: Callable, given: Mapping[str, Any], where: str, besides: Iterable[str] = ()
+) -> None:
+    """Raises GaitError for a key that `fn` lacks, a wrong type, a missing key.
+
+    besides: arguments that the code gives, which a config therefore may not.
+    """
+    options = {k: v for k, v in _options(fn).items() if k not in set(besides)}
+    expected = hints(fn)
+    kinds = {p.kind for p in inspect.signature(fn).parameters.values()}
     for key, value in given.items():
+        if key not in options and inspect.Parameter.VAR_KEYWORD in kinds:
+            continue  # it hands the rest on to another function
         if key not in options:
-            raise GaitError(unknown(f"{where}.{key}", (f"{where}.{k}" for k in options)))
+            raise GaitError(
+                unknown(f"{where}.{key}", (f"{where}.{k}" for k in options))
+            )
         if not _fits(value, expected[key]):
             raise GaitError(
                 f"{where}.{key}: expected {_spell(expected[key])}, got {value!r} "

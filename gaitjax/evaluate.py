@@ -1,7 +1,7 @@
 """Restore, embed, follow a protocol, report.
 
-    python -m gaitjax.main --config configs/walkers.py --mode evaluate
-    python -m gaitjax.main --config configs/walkers.py --mode extract
+python -m gaitjax.main --config configs/walkers.py --mode evaluate
+python -m gaitjax.main --config configs/walkers.py --mode extract
 """
 
 from __future__ import annotations
@@ -180,7 +180,9 @@ def write_embeddings(
     path: pathlib.Path, views: Mapping[str, np.ndarray], index: Index
 ) -> None:
     """An npz: an array [n, p, d] per view, and the labels under their own names."""
-    labels = {key: getattr(index, key) for key in ("subject", "condition", "view", "take")}
+    labels = {
+        key: getattr(index, key) for key in ("subject", "condition", "view", "take")
+    }
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, **{f"embedding_{k}": v for k, v in views.items()}, **labels)
     partial.replace(path)
@@ -191,7 +193,15 @@ def write_embeddings(
 def environment() -> dict[str, str]:
     """What the run ran on, for the report and the checkpoints."""
     device = jax.devices()[0]
-    packages = ("gaitjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
+    packages = (
+        "gaitjax",
+        "jax",
+        "jaxlib",
+        "flax",
+        "optax",
+        "orbax-checkpoint",
+        "grain",
+    )
     versions = {}
     for name in packages:
         try:

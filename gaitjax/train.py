@@ -97,7 +97,9 @@ class Run:
     traces: list[int]
 
 
-def train(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) -> TrainState:
+def train(
+    config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs
+) -> TrainState:
     """Trains (or resumes, or finds it done), evaluates, and writes the report.
 
     config: plain nested dicts, as `sections` describes them. kwargs: see `open_run`.
@@ -113,7 +115,9 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) -> Tr
     print(f"{_verb(start)} {run.workdir} at step {start} of {options.steps}")
     bank = None
     if method.prepare:
-        bank = method.prepare(data.train.index, functools.partial(embed_all, run, state))
+        bank = method.prepare(
+            data.train.index, functools.partial(embed_all, run, state)
+        )
 
     log = metrics_log.MetricsLog(
         run.workdir, start=start, tensorboard=run.log_options.tensorboard
@@ -182,13 +186,13 @@ def train(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) -> Tr
     evaluations = evaluate_now(run, state)
     log.write(options.steps, evaluate.scores(evaluations))
     log.close()
-    evaluate.write_results(
-        run.workdir, data, run.config, evaluations, run.eval_options
-    )
+    evaluate.write_results(run.workdir, data, run.config, evaluations, run.eval_options)
     return state
 
 
-def evaluate_run(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) -> None:
+def evaluate_run(
+    config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs
+) -> None:
     """`--mode evaluate`: the newest checkpoint through the protocols, to a report."""
     run = open_run(config, workdir, create=False, **kwargs)
     state = restore_model(run)
@@ -198,7 +202,9 @@ def evaluate_run(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs
     )
 
 
-def extract_run(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) -> None:
+def extract_run(
+    config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs
+) -> None:
     """`--mode extract`: embeddings of `eval.split` into an npz in the workdir."""
     run = open_run(config, workdir, create=False, **kwargs)
     split, rows = evaluate.eval_rows(run.data, run.eval_options)
@@ -266,7 +272,9 @@ def check_config(config: Mapping[str, Any]) -> None:
         if name not in known:
             raise GaitError(unknown(name, known, "config section"))
     for name in known - config.keys():
-        raise GaitError(f"the config has no section {name}; start from configs/common.py")
+        raise GaitError(
+            f"the config has no section {name}; start from configs/common.py"
+        )
     for name, fn in sections().items():
         check(fn, config[name], name)
 
@@ -313,14 +321,19 @@ def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
     state = run.init_fn()
     if run.options.init_from:
         state = init_from(run, state, run.options.init_from)
-    return state, {"round": 0 if not run.method.refresh else -1, "labels": run.data.labels}
+    return state, {
+        "round": 0 if not run.method.refresh else -1,
+        "labels": run.data.labels,
+    }
 
 
 def init_from(run: Run, state: TrainState, source: str) -> TrainState:
     """Parameters of another run's newest checkpoint, where names and shapes agree."""
     folder = pathlib.Path(source)
     if not (folder / "checkpoints").is_dir():
-        raise GaitError(f"train.init_from={source} holds no checkpoints/; give a workdir")
+        raise GaitError(
+            f"train.init_from={source} holds no checkpoints/; give a workdir"
+        )
     other = checkpoint.open_checkpoints(folder)
     step = other.latest()
     if step is None:
@@ -335,7 +348,9 @@ def init_from(run: Run, state: TrainState, source: str) -> TrainState:
             f"train.init_from={source}: no parameter fits this network "
             f"({'; '.join(lines[:3])}); use a checkpoint of the same backbone"
         )
-    print(f"{kept} arrays from {source} step {step}; left out: {'; '.join(lines) or '-'}")
+    print(
+        f"{kept} arrays from {source} step {step}; left out: {'; '.join(lines) or '-'}"
+    )
     ema = jax.tree.map(jax.numpy.copy, params) if state.ema is not None else None
     return state.replace(params=params, model_state=model_state, ema=ema)
 
@@ -401,7 +416,9 @@ def save(run: Run, state: TrainState, labels: np.ndarray, round_: int) -> None:
     if run.checkpoints.best:
         metrics = evaluate.scores(evaluate_now(run, state))
         if run.checkpoints.best not in metrics:
-            raise GaitError(unknown(run.checkpoints.best, metrics, "metric in ckpt.best"))
+            raise GaitError(
+                unknown(run.checkpoints.best, metrics, "metric in ckpt.best")
+            )
     side = {
         "step": int(state.step),
         "round": round_,

@@ -60,4 +60,3 @@ def relative_error(got: np.ndarray, want: np.ndarray) -> float:
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     assert got.shape == want.shape, (got.shape, want.shape)
     return float(np.abs(got - want).max() / max(np.abs(want).max(), 1e-30))
-

@@ -26,7 +26,10 @@ class Augment:
     erase: float = 0.0
 
     def draw(
-        self, rng: np.random.Generator, cut: bool = True, size: tuple[int, int] = (64, 64)
+        self,
+        rng: np.random.Generator,
+        cut: bool = True,
+        size: tuple[int, int] = (64, 64),
     ) -> Draw:
         """What happens to one sequence whose stored frames have (height, width)."""
         height, width = size

@@ -161,7 +161,9 @@ def train_batches(
     has_<key> 0, where the set lacks them. rows: what this process loads of each
     batch.
     """
-    steps = Steps(data, split, sampler, labels, seed, start, stop, tuple(optional), rows)
+    steps = Steps(
+        data, split, sampler, labels, seed, start, stop, tuple(optional), rows
+    )
     dataset = grain.MapDataset.source(steps)
     threads = grain.ReadOptions(
         num_threads=0 if data.workers else min(2, data.prefetch),

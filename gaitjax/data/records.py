@@ -121,7 +121,9 @@ def open_split(folder: pathlib.Path, name: str) -> Split:
     )
 
 
-def write_sidecar(folder: pathlib.Path, name: str, lists: Mapping | None = None) -> None:
+def write_sidecar(
+    folder: pathlib.Path, name: str, lists: Mapping | None = None
+) -> None:
     """Writes `index_<name>.npz` of a split that TFDS has just written."""
     import tensorflow_datasets as tfds
 
@@ -163,9 +165,7 @@ def _open_source(
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(folder)
-    skipped = {
-        key: tfds.decode.SkipDecoding() for key in modalities if key not in keys
-    }
+    skipped = {key: tfds.decode.SkipDecoding() for key in modalities if key not in keys}
     return builder.as_data_source(split, decoders=skipped)
 
 

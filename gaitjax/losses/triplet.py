@@ -23,6 +23,10 @@ def triplet(
     of all distances, the diagonal included (near 0 when the embeddings collapse).
     """
     distances = part_distances(embeddings, embeddings)  # [p, n, n]
+    # Exactly 0: |x|^2 + |x|^2 - 2xx is a rounding error, whose square root would
+    # count as a distance of about sqrt(eps) |x|, and have a gradient.
+    itself = jnp.eye(len(labels), dtype=bool)
+    distances = jnp.where(itself, 0, distances)
     return triplet_from_distances(distances, labels, labels, margin=margin)
 
 

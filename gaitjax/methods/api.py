@@ -89,5 +89,5 @@ def make(
 ) -> Method:
     """Builds a method from its config; wrong arguments are explained."""
     build = find(name)
-    check(build, method_args, "method_args")
+    check(build, method_args, "method_args", besides=("dtype",))
     return build(info, dtype=dtype, **method_args)

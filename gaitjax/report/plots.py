@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
@@ -66,8 +67,8 @@ def view_heat_map(views: Sequence[str], table: np.ndarray, title: str = "") -> F
     axes.imshow(table, cmap=colours, vmin=0, vmax=100)
     for (row, column), value in np.ndenumerate(table):
         text = "n/a" if np.isnan(value) else f"{value:.0f}"
-        light = np.isnan(value) or value > 60
-        colour = "#000000" if light else "#ffffff"
+        dark = "#000000" if value > 60 else "#ffffff"  # viridis ends light
+        colour = INK if np.isnan(value) else dark
         place = {"ha": "center", "va": "center", "fontsize": 7}
         axes.text(column, row, text, color=colour, **place)
     axes.set_xticks(range(len(views)), views, rotation=90 if len(views) > 6 else 0)
@@ -137,7 +138,7 @@ def _ink(axes) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and bool(np.isfinite(value))
+    return isinstance(value, numbers.Real) and bool(np.isfinite(value))
 
 
 def _strip(sils: np.ndarray, num_frames: int) -> np.ndarray:

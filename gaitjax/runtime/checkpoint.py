@@ -7,7 +7,6 @@ Evaluation reads `model` alone.
 
 from __future__ import annotations
 
-import logging
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +34,6 @@ class Checkpoints:
         """every: steps between saves. keep: how many of the last ones stay. best:
         the metric (such as `NM/rank-1`) whose best checkpoint stays beside them.
         """
-        logging.getLogger("absl").setLevel(logging.ERROR)
         policies = [checkpoint_managers.LatestN(keep)]
         if best:
             policies.append(
@@ -48,6 +46,11 @@ class Checkpoints:
         self.every, self.best = every, best
         self._manager = ocp.CheckpointManager(
             workdir / "checkpoints",
+            item_handlers={  # named, or a new process could not read their shapes
+                "model": ocp.StandardCheckpointHandler(),
+                "optim": ocp.StandardCheckpointHandler(),
+                "side": ocp.JsonCheckpointHandler(),
+            },
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
             ),

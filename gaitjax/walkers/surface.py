@@ -118,7 +118,7 @@ def _torso(body: Body, wear: Wear) -> list[Part]:
         pelvis = (PELVIS, (-0.002, sign * hip_y, 0.015), 0.97 * hip)
         waist = (SPINE, (0.002, sign * 0.033 * body.chest_girth, -0.030), 0.96 * belly)
         ribs = (CHEST, (0.002, sign * 0.040 * body.shoulders, -0.070), chest)
-        top = (CHEST, (-0.002, sign * 0.040 * body.shoulders, -0.022), 0.80 * chest)
+        top = (CHEST, (-0.002, sign * 0.032 * body.shoulders, -0.022), 0.82 * chest)
         parts += [(pelvis, waist), (waist, ribs), (ribs, top)]
     return parts
 

@@ -239,6 +239,16 @@ def test_equal_distances_find_the_lower_row_first():
     assert list(one.gallery) == sorted(one.gallery)
 
 
+def test_equal_distances_sort_by_row_in_a_list():
+    index, embeddings = _small("nm-01 bg-01", views=1)
+    protocol = protocols.Protocol(
+        "list", {"condition": ("nm-01",)}, {"BG": {"condition": ("bg-01",)}}, "list"
+    )
+    same = np.zeros_like(embeddings)
+    got = search.evaluate({"sils": same}, index, protocol, ranks=(1,))
+    assert got.per_probe["BG"]["first"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_pair_that_the_protocol_excludes_is_never_found():
     """Same identity under the same camera left out, as re-identification does."""
     index, embeddings = _small(views=3)

@@ -126,7 +126,11 @@ class Walkers(tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[int, dict]]:
         config = self.builder_config
         one = functools.partial(
-            make_person, takes=takes, views=views, frames=config.frames, seed=config.seed
+            make_person,
+            takes=takes,
+            views=views,
+            frames=config.frames,
+            seed=config.seed,
         )
         # Spawned, not forked: jax may already run threads in this process.
         context = multiprocessing.get_context("spawn")

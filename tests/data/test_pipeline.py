@@ -1,0 +1,242 @@
+"""Batches: the same from anywhere, several modalities in step, and bad sets."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gaitjax.data import pipeline
+from gaitjax.data.buckets import bucket_lengths, eval_batches
+from gaitjax.data.records import open_split
+from gaitjax.data.sampler import Clip, PKSampler
+from gaitjax.errors import GaitError
+
+
+def batches(data, start=0, stop=6, seed=0, **changes):
+    data = dataclasses.replace(data, **changes)
+    sampler = PKSampler(data.labels, data.p, data.k, seed)
+    return list(
+        pipeline.train_batches(
+            data,
+            data.train.with_keys(("sils",)),
+            sampler,
+            data.labels,
+            seed=seed,
+            start=start,
+            stop=stop,
+        )
+    )
+
+
+def assert_same(a, b):
+    assert len(a) == len(b)
+    for x, y in zip(a, b, strict=True):
+        assert x.keys() == y.keys()
+        for key in x:
+            np.testing.assert_array_equal(x[key], y[key])
+
+
+def test_batch_holds_what_the_contract_says(tiny_data):
+    (batch,) = batches(tiny_data, stop=1)
+    assert batch["sils"].shape == (8, 4, 64, 44) and batch["sils"].dtype == np.uint8
+    assert batch["mask"].shape == (8, 4) and (batch["mask"] == 1).all()
+    assert batch["label"].dtype == batch["index"].dtype == np.int32
+    subjects = tiny_data.train.index.subject[batch["index"]]
+    assert [tiny_data.names[i] for i in batch["label"]] == subjects.tolist()
+
+
+def test_batches_do_not_depend_on_where_one_starts_or_on_threads(tiny_data):
+    whole = batches(tiny_data)
+    assert_same(whole[4:], batches(tiny_data, start=4))
+    assert_same(whole, batches(tiny_data, prefetch=0))
+    assert any((a["sils"] != b["sils"]).any() for a, b in zip(whole, whole[1:]))
+
+
+def test_worker_processes_make_the_same_batches(tiny_data):
+    assert_same(batches(tiny_data), batches(tiny_data, workers=2))
+
+
+def test_processes_share_a_batch(tiny_data):
+    sampler = PKSampler(tiny_data.labels, 4, 2, 0)
+    split = tiny_data.train.with_keys(("sils",))
+    (whole,) = batches(tiny_data, stop=1)
+    halves = [
+        next(
+            pipeline.train_batches(
+                tiny_data,
+                split,
+                sampler,
+                tiny_data.labels,
+                seed=0,
+                start=0,
+                stop=1,
+                rows=rows,
+            )
+        )
+        for rows in (slice(0, 4), slice(4, 8))
+    ]
+    joined = {key: np.concatenate([half[key] for half in halves]) for key in whole}
+    assert_same([whole], [joined])
+
+
+def test_unequal_clips_are_padded_and_masked(tiny_data):
+    (batch,) = batches(tiny_data, stop=1, clip=Clip(2, 6))
+    assert batch["sils"].shape[:2] == (8, 6)
+    lengths = batch["mask"].sum(1)
+    assert 2 <= lengths.min() < lengths.max() <= 6
+    assert (batch["sils"][batch["mask"] == 0] == 0).all()
+    assert (batch["sils"][batch["mask"] == 1].max((1, 2)) > 0).all()
+
+
+class TwoModalities:
+    """Records whose every frame is full of its own number, in two modalities."""
+
+    modalities = ("sils", "joints")
+
+    def __getitem__(self, row):
+        numbers = np.arange(12)
+        sils = np.broadcast_to(numbers[:, None, None], (12, 64, 64)).astype(np.uint8)
+        joints = np.broadcast_to(numbers[:, None, None], (12, 24, 3)).astype(np.float32)
+        return {"sils": sils, "joints": joints}
+
+
+def test_modalities_are_drawn_with_the_same_frames(tiny_data):
+    clips = dataclasses.replace(tiny_data, clip=Clip(5, 5, "unordered"))
+    (batch,) = pipeline.train_batches(
+        clips,
+        TwoModalities(),
+        lambda step: np.arange(4),
+        np.zeros(4, np.int32),
+        seed=3,
+        start=0,
+        stop=1,
+        optional=("smpl",),
+    )
+    np.testing.assert_array_equal(
+        batch["sils"][:, :, 0, 0], batch["joints"][:, :, 0, 0]
+    )
+    assert len({tuple(row) for row in batch["joints"][:, :, 0, 0]}) > 1
+    assert (batch["has_smpl"] == 0).all() and batch["smpl"].shape == (4, 5, 85)
+
+
+def test_image_modalities_share_their_augmentation(tiny_data):
+    class Twice:
+        def __getitem__(self, row):
+            sils = tiny_data.train.with_keys(("sils",))[row]["sils"]
+            return {"sils": sils, "heatmaps": np.stack([sils, sils], -1)}
+
+    augment = dataclasses.replace(
+        tiny_data.augment, flip=0.5, rotate=0.5, perspective=0.5, erase=0.5
+    )
+    data = dataclasses.replace(tiny_data, augment=augment)
+    (batch,) = pipeline.train_batches(
+        data,
+        Twice(),
+        lambda step: np.arange(16),
+        np.zeros(16, np.int32),
+        seed=0,
+        start=0,
+        stop=1,
+    )
+    for channel in (0, 1):
+        np.testing.assert_array_equal(batch["sils"], batch["heatmaps"][..., channel])
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.integers(1, 900), min_size=1, max_size=60),
+    st.integers(1, 6),
+    st.integers(1, 20),
+)
+def test_buckets_hold_every_sequence_once(lengths, count, batch):
+    lengths = np.array(lengths)
+    sizes = bucket_lengths(lengths, 720, count)
+    assert len(sizes) <= count and sizes == sorted(sizes)
+    named = []
+    for size, rows in eval_batches(lengths, sizes, batch):
+        assert 0 < len(rows) <= batch
+        assert (np.minimum(lengths[rows], 720) <= size).all()
+        named += rows.tolist()
+    assert sorted(named) == list(range(len(lengths)))
+
+
+def test_validation_identities_are_the_last_ones_and_not_trained_on(tiny_config):
+    tiny_config["data"]["val"] = 0.34
+    data = pipeline.make_data(**tiny_config["data"])
+    held = set(data.train.index.subject[data.val_rows])
+    assert held == {"005", "006"}
+    assert data.names == ["001", "002", "003", "004"]
+    assert (data.labels[data.val_rows] == -1).all()
+
+
+def test_index_agrees_with_the_records(tiny_data):
+    split = tiny_data.test.with_keys(("sils",))
+    assert len(split) == 4 * 5 * 11
+    assert split.index.names[12] == "007-nm-02-018"
+    assert all(len(split[i]["sils"]) == split.index.num_frames[i] for i in (0, 57, 219))
+
+
+def copy_of(data, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(data.train.folder, folder)
+    return folder
+
+
+def test_truncated_shard_is_named(tiny_data, tmp_path):
+    folder = copy_of(tiny_data, tmp_path)
+    shard = folder / next(iter(tiny_data.train.shards))
+    os.truncate(shard, shard.stat().st_size // 2)
+    with pytest.raises(
+        GaitError, match=rf"{shard.name} is damaged: expected \d+ bytes"
+    ):
+        open_split(folder, "train")
+
+
+def test_corrupt_shard_is_named(tiny_data, tmp_path):
+    folder = copy_of(tiny_data, tmp_path)
+    shard = folder / next(iter(tiny_data.train.shards))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 8 :: 97] = b"\x55" * len(content[len(content) // 8 :: 97])
+    shard.write_bytes(content)
+    split = open_split(folder, "train").with_keys(("sils",))
+    with pytest.raises(GaitError, match=f"cannot read .*{shard.name}"):
+        for row in range(len(split)):
+            split[row]
+
+
+def test_half_prepared_set_and_missing_shard(tiny_data, tmp_path):
+    folder = copy_of(tiny_data, tmp_path)
+    shard = next(iter(tiny_data.train.shards))
+    (folder / shard).unlink()
+    with pytest.raises(GaitError, match=f"{shard} is missing"):
+        open_split(folder, "train")
+    (folder / "index_train.npz").unlink()
+    with pytest.raises(GaitError, match="not prepared to the end"):
+        open_split(folder, "train")
+
+
+def test_missing_modality_is_named(tiny_data):
+    with pytest.raises(GaitError, match="ranges wanted, but .* has sils"):
+        tiny_data.train.with_keys(("sils", "ranges"))
+
+
+def test_unprepared_set_names_both_ways_on(tmp_path):
+    with pytest.raises(GaitError, match=r"prepare_dataset.py casia_b .*:walkers"):
+        pipeline.find("casia_b", str(tmp_path), {})
+
+
+def test_loading_data_never_imports_jax():
+    code = (
+        "import sys; import gaitjax.data.pipeline, gaitjax.walkers\n"
+        "from gaitjax.data.builders import walkers\n"
+        "import jax._src.xla_bridge as bridge\n"
+        "sys.exit(bool(bridge._backends))"
+    )
+    # Grain imports jax itself; what must not happen is that a backend starts.
+    subprocess.run([sys.executable, "-c", code], check=True)
