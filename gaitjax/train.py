@@ -230,6 +230,8 @@ def open_run(
     data = pipeline.make_data(**config["data"])
     mesh.check_batch(data.p, data.k, device_mesh)
     method = make_method(config, data, options)
+    if method.source is None:
+        PKSampler(data.labels, data.p, data.k, options.seed)  # enough identities?
     path = open_workdir(workdir, config, create=create)
 
     key = jax.random.key(options.seed)
@@ -428,7 +430,14 @@ def save(run: Run, state: TrainState, labels: np.ndarray, round_: int) -> None:
         "preprocessing": {"cut": run.data.cut, "shapes": run.data.train.frame_shapes},
         "versions": evaluate.environment(),
     }
-    run.checkpoints.save(int(state.step), state, side, metrics)
+    try:
+        run.checkpoints.save(int(state.step), state, side, metrics)
+    except OSError as error:
+        raise GaitError(
+            f"cannot save step {int(state.step)} in {run.workdir}: {error.strerror}; "
+            f"step {run.checkpoints.latest() or 'none'} is safe: make room, then "
+            "type the same line again"
+        ) from error
 
 
 def check_finite(

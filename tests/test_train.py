@@ -203,7 +203,9 @@ def test_init_from_another_run_keeps_what_fits(finished, tiny_config, tmp_path, 
     begun, _ = restore_or_init(run)
     assert "necks/kernel (16x8x6 there, 16x8x5 here)" in capsys.readouterr().out
     assert_equal_bits(begun.params["backbone"], state.params["backbone"])
-    assert_equal_bits(begun.model_state["batch_stats"], state.model_state["batch_stats"])
+    assert_equal_bits(
+        begun.model_state["batch_stats"], state.model_state["batch_stats"]
+    )
     assert int(begun.step) == 0
 
 

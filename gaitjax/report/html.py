@@ -32,7 +32,7 @@ def write_report(
     dataset: its name; one that begins with `walkers` is marked as simulated.
     config, environment: nested mappings, shown as they are.
     metrics: one dict per logged step, with `step`.
-    frames: record number -> u8[t,h,w]; without it there are no rank lists.
+    frames: record number -> u8[t,h,w] or u8[t,h,w,3]; without it, no rank lists.
     """
     parts = [_header(title, dataset, evaluations)]
     for evaluation in evaluations:

@@ -19,8 +19,8 @@ from PIL import Image
 from gaitjax.retrieval.search import RankList
 
 INK = "#010203"
-# Okabe and Ito's colours, those that read on white and on black.
-LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# After Okabe and Ito, the blue lighter: they read on white and on black.
+LINES = ("#1f86cc", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 RIGHT, WRONG, PROBE = (0, 158, 115), (213, 64, 50), (128, 128, 128)
 
 
@@ -35,7 +35,7 @@ def learning_curves(metrics: Sequence[Mapping[str, float]]) -> dict[str, Figure]
             if "step" in entry and _is_number(entry.get(name))
         ]
         if len(points) > 1:
-            figure, axes = _figure(3.4, 2.2)
+            figure, axes = _figure(3.0, 2.1)
             axes.plot(*zip(*points, strict=True), color=LINES[0], linewidth=1.5)
             axes.set_title(name, loc="left")
             axes.set_xlabel("step")
@@ -90,7 +90,7 @@ def rank_list_picture(
     Each sequence is a strip of frames, downwards, spread evenly over its time. A
     right one has a green frame, a wrong one a red frame with gaps.
 
-    frames: record number -> u8[t,h,w].
+    frames: record number -> u8[t,h,w], or u8[t,h,w,3] for range views.
     """
     strips = [_framed(_strip(frames(one.probe), num_frames), PROBE, True)]
     for row, right in zip(one.gallery, one.right, strict=True):
@@ -141,11 +141,11 @@ def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and bool(np.isfinite(value))
 
 
-def _strip(sils: np.ndarray, num_frames: int) -> np.ndarray:
-    """u8[t,h,w] -> u8[num_frames*h,w,3]."""
-    chosen = np.linspace(0, len(sils) - 1, num_frames).round().astype(int)
-    strip = sils[chosen].reshape(-1, sils.shape[2])
-    return np.repeat(strip[:, :, None], 3, 2)
+def _strip(images: np.ndarray, num_frames: int) -> np.ndarray:
+    """u8[t,h,w] or u8[t,h,w,3] -> u8[num_frames*h,w,3]."""
+    chosen = np.linspace(0, len(images) - 1, num_frames).round().astype(int)
+    strip = np.concatenate(images[chosen])
+    return strip if strip.ndim == 3 else np.repeat(strip[:, :, None], 3, 2)
 
 
 def _framed(strip: np.ndarray, colour: tuple[int, int, int], whole: bool) -> np.ndarray:

@@ -60,6 +60,13 @@ def test_a_strip_of_a_short_sequence_repeats_frames():
     assert image.shape[0] == 4 * 8 + 14
 
 
+def test_range_views_keep_their_colours():
+    ranges = np.zeros((3, 8, 6, 3), np.uint8) + np.uint8([1, 2, 3])
+    image = plots.rank_list_picture(RankList(0, (), ()), lambda row: ranges)
+    assert image.shape == (4 * 8 + 14, 6 + 14, 3)
+    assert image[20, 10].tolist() == [1, 2, 3]
+
+
 def test_inlined_figures_take_the_colour_of_the_page():
     settings = dict(matplotlib.rcParams)
     figure = plots.cmc_curves({"a<b": np.array([0.5, 1.0])})
