@@ -62,9 +62,12 @@ def check(
 def unknown(key: str, known: Iterable[str], what: str = "key") -> str:
     """The line for a name that does not exist, with the nearest that does."""
     known = sorted(known)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    # Dotted keys resemble one another by their common prefix: compare what differs.
+    prefix = key.rpartition(".")[0]
+    short = {name.removeprefix(f"{prefix}."): name for name in known}
+    near = difflib.get_close_matches(key.removeprefix(f"{prefix}."), short, n=1)
     if near:
-        return f"unknown {what} {key}; did you mean {near[0]}?"
+        return f"unknown {what} {key}; did you mean {short[near[0]]}?"
     return f"unknown {what} {key}; there are: {', '.join(known) or 'none'}"
 
 

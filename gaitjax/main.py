@@ -37,45 +37,61 @@ def main(argv: list[str]) -> None:
         fail("--config is missing; for example --config configs/walkers.py")
     # JAX, TFDS and Orbax report through absl what no user can act on.
     logging.set_verbosity(logging.ERROR)
+    from gaitjax import train
     from gaitjax.runtime.mesh import check_device, use_compile_cache
 
+    modes = {
+        "train": train.train,
+        "evaluate": train.evaluate_run,
+        "extract": train.extract_run,
+    }
     try:
         check_device(DEVICE.value)
         use_compile_cache()
-        from gaitjax import train
-
-        run = {
-            "train": train.train,
-            "evaluate": train.evaluate_run,
-            "extract": train.extract_run,
-        }[MODE.value]
-        run(CONFIG.value.to_dict(), WORKDIR.value or default_workdir())
+        modes[MODE.value](CONFIG.value.to_dict(), WORKDIR.value or default_workdir())
     except GaitError as error:
         fail(str(error))
 
 
 def parse(argv: list[str]) -> list[str]:
     """absl's parser, with one line in place of its tracebacks."""
+    logging.set_verbosity(logging.ERROR)
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        if CONFIG.value is not None:
+            CONFIG.value.to_dict()  # config_flags keeps a failure to load until here
+        return rest
     except (AttributeError, KeyError) as error:
-        fail(unknown_override(argv) or str(error))
-    except (flags.Error, OSError, TypeError, ValueError) as error:
-        fail(_first_line(error))
-    except GaitError as error:
-        fail(str(error))
+        fail(unknown_override(argv) or _one_line(error))
+    except OSError as error:
+        fail(missing_config(argv) or _one_line(error))
+    except (flags.Error, TypeError, ValueError, GaitError) as error:
+        fail(_one_line(error))
 
 
 def unknown_override(argv: list[str]) -> str | None:
     """The line for the first --config.key that the config does not have."""
     from gaitjax.runtime.workdir import flat
 
-    known = set(flat(CONFIG.value.to_dict())) if CONFIG.value else set()
+    flags.FLAGS([word for word in argv if not word.startswith("--config.")])
+    known = flat(CONFIG.value.to_dict())
     for word in argv:
         name, is_override, key = word.partition("=")[0].partition("--config.")
         if not name and is_override and key not in known:
             return unknown(key, known)
     return None
+
+
+def missing_config(argv: list[str]) -> str | None:
+    """The line for a --config that is not a file."""
+    words = " ".join(argv).replace("--config=", "--config ").split()
+    path = pathlib.Path(words[words.index("--config") + 1].partition(":")[0])
+    if path.is_file():
+        return None
+    there = sorted(p.name for p in path.parent.glob("*.py") if p.stem[0] != "_")
+    return (
+        f"there is no config file {path}; {path.parent} has {', '.join(there) or 'none'}"
+    )
 
 
 def default_workdir() -> str:
@@ -93,9 +109,8 @@ def fail(line: str) -> None:
     raise SystemExit(2)
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:4]) or type(error).__name__
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -39,7 +39,11 @@ MISTAKES = {
         "unknown key optm.lr; did you mean optim.lr?",
     ),
     "wrong type": ((*TINY, "--config.optim.lr=fast"), "could not convert string"),
-    "no such file": (("--config", "configs/walker.py"), "configs/walker.py"),
+    "no such file": (
+        ("--config", "configs/walker.py"),
+        "there is no config file configs/walker.py; configs has casia_b.py",
+    ),
+    "no such device": ((*TINY, "--device", "gpu"), "no gpu device: "),
     "no such variant": (
         ("--config", "configs/walkers.py:tinny"),
         "unknown variant of walkers tinny; did you mean tiny?",
@@ -105,7 +109,9 @@ def test_unknown_names_list_what_exists(tiny_config, tmp_path):
     assert "did you mean gaitbase?" in refused(config, tmp_path)
     args = {**tiny_config["method_args"], "input": "ranges"}
     config = {**tiny_config, "method_args": args}
-    assert "ranges wanted, but" in refused(config, tmp_path)
+    assert "method_args.input=ranges, but the data has sils" in refused(
+        config, tmp_path
+    )
     args = {**tiny_config["method_args"], "downsample": 3}
     config = {**tiny_config, "method_args": args}
     assert "does not divide sils of 64 x 44" in refused(config, tmp_path)
@@ -245,7 +251,7 @@ def test_check_explains_types():
         ({"a": 1, "b": "2"}, "x.b: expected float or None, got '2'"),
         ({"a": 1, "c": (1.5,)}, "x.c: expected tuple"),
         ({"a": 1, "d": 1}, "x.d: expected bool"),
-        ({"a": 1, "zzz": 1}, "unknown key x.zzz; there are: x.a, x.b, x.c, x.d"),
+        ({"a": 1, "zz": 1}, "unknown key x.zz; there are: x.a, x.b, x.c, x.d"),
     ):
         with pytest.raises(GaitError) as refusal:
             arguments.check(fn, given, "x")

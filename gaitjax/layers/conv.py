@@ -54,7 +54,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
-        """x [n, h, w, c], mask [n, 1, 1, 1] -> [n, h / stride, w / stride, features]."""
+        """x [n, h, w, c], mask [n, 1, 1, 1] -> [n, h / stride, w / stride, c']."""
 
         def conv(features: int, kernel: int, stride: int, name: str) -> Conv:
             return Conv(features, kernel, stride, self.dtype, name=name)

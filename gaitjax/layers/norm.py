@@ -63,8 +63,14 @@ def _moments(
         mean = x.mean(axes)
         return mean, jnp.square(x - mean).mean(axes), count
     mask = mask.astype(jnp.float32)
-    # The mask holds one value per frame; what it broadcasts over counts as well.
-    repeats = x.size / x[(0,) * num_axes].size / mask.size
-    count = jnp.maximum(mask.sum() * repeats, 1)
-    mean = (x * mask).sum(axes) / count
-    return mean, (jnp.square(x - mean) * mask).sum(axes) / count, count
+    # A mask holds one value per frame: sums within a frame come first, so that it
+    # multiplies few numbers (a seventh of the step's time on a CPU otherwise).
+    within = tuple(axis for axis in axes if mask.shape[axis] == 1)
+    size = x.size / mask.size / x[(0,) * num_axes].size  # values per frame and feature
+    count = jnp.maximum(mask.sum() * size, 1)
+
+    def masked_mean(values: jax.Array) -> jax.Array:
+        return (values.sum(within, keepdims=True) * mask).sum(axes) / count
+
+    mean = masked_mean(x)
+    return mean, masked_mean(jnp.square(x - mean)), count

@@ -40,6 +40,11 @@ def make(
     """input: the modality. downsample: see `ops.frames`. Weights of 0 switch off."""
     num_classes = info.num_classes if ce_weight else 0
     model = make_backbone(backbone, backbone_args or {}, num_classes, dtype)
+    if input not in info.shapes:
+        raise GaitError(
+            f"method_args.input={input}, but the data has {', '.join(info.shapes)}; "
+            "choose one of these"
+        )
     _check_size(info.shapes[input], downsample, input)
 
     def run(variables: Tree, batch: Batch, **kwargs):

@@ -23,8 +23,8 @@ def check_device(device: str | None) -> None:
         jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
     try:
         backend = jax.default_backend()
-    except RuntimeError as error:
-        line = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError) as error:
+        line = (str(error).splitlines() or ["JAX was built without it"])[0]
         raise GaitError(
             f"no {device or 'usable'} device: {line}; run with --device cpu, or "
             "install JAX for your accelerator (pip install -e '.[cuda12]')"

@@ -113,9 +113,10 @@ def test_masked_training_equals_the_same_frames_unpadded():
     """Batch statistics, gradients and outputs ignore padded frames."""
     model = GaitBase(num_classes=5, channels=(4, 8), strides=(1, 2), bins=(4,))
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.random((2, 4, 16, 8, 1)), jnp.float32)
-    # The same six frames: padded to [2, 4] against two sequences of three.
-    mask = jnp.asarray([[1, 1, 1, 0], [1, 1, 1, 0]], jnp.float32)
+    # Six sequences: of two, the BNNeck would make +1 and -1 whatever they are, and
+    # every gradient would be zero.
+    x = jnp.asarray(rng.random((6, 4, 16, 8, 1)), jnp.float32)
+    mask = jnp.asarray([[1, 1, 1, 0]] * 6, jnp.float32)
     variables = model.init(jax.random.key(0), x, mask, train=False)
 
     def outcome(x, mask):

@@ -12,6 +12,8 @@ from gaitjax.errors import GaitError
 from gaitjax.retrieval import protocols, search
 
 METRIC = {"euc": "euclidean", "cos": "cosine"}
+CASIA_B = {"euc": "eval/casiab_euc", "cos": "eval/casiab_cos"}
+GAIT3D = {"euc": "eval/gait3d_euc", "cos": "eval/gait3d_cos"}
 KEYS = (
     "protocol probe gallery condition distance stage metric value n_probe "
     "n_without_match"
@@ -20,7 +22,7 @@ KEYS = (
 
 def _load(name):
     """Golden arrays, their index, and embeddings [n,p,d]."""
-    arrays = golden.load(f"eval/{name}")
+    arrays = golden.load(name)
     labels = [arrays[key] for key in ("labels", "types", "views")]
     num = len(labels[0])
     index = Index(*labels, np.full(num, ""), np.ones(num, np.int32))
@@ -59,7 +61,7 @@ def _cell(far, same, probes, items, k):
 
 @pytest.mark.parametrize("kind", ["euc", "cos"])
 def test_casia_b_equals_the_reference(kind):
-    arrays, index, embeddings = _load(f"casiab_{kind}")
+    arrays, index, embeddings = _load(CASIA_B[kind])
     want = golden.load_json("eval/results")[f"casiab_{kind}"]
     got = search.evaluate(
         {"sils": embeddings},
@@ -78,7 +80,7 @@ def test_casia_b_equals_the_reference(kind):
 
 @pytest.mark.parametrize("kind", ["euc", "cos"])
 def test_casia_b_unrounded_equals_loops(kind):
-    _, index, embeddings = _load(f"casiab_{kind}")
+    _, index, embeddings = _load(CASIA_B[kind])
     protocol = protocols.casia_b()
     got = search.evaluate(
         {"sils": embeddings}, index, protocol, metric=METRIC[kind], ranks=(1, 5)
@@ -110,7 +112,7 @@ def test_casia_b_unrounded_equals_loops(kind):
 
 @pytest.mark.parametrize("kind", ["euc", "cos"])
 def test_gait3d_equals_the_reference(kind):
-    arrays, index, embeddings = _load(f"gait3d_{kind}")
+    arrays, index, embeddings = _load(GAIT3D[kind])
     want = golden.load_json("eval/results")[f"gait3d_{kind}"]
     got = search.evaluate(
         {"sils": embeddings}, index, protocols.gait3d(), metric=METRIC[kind]

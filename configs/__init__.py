@@ -1,0 +1,1 @@
+"""One file per data set and method; each has a get_config(variant)."""

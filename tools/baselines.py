@@ -1,0 +1,53 @@
+"""Rivals without a network, under the same protocol: chance, size, and the GEI.
+
+usage: python tools/baselines.py --config configs/walkers.py[:variant] [--out FILE]
+
+Size: nearest neighbour on standardised height, width and area statistics of the
+silhouettes. GEI: nearest neighbour on the gait energy image (the mean silhouette).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pathlib
+
+import numpy as np
+from tqdm import tqdm
+
+from gaitjax.data.augment import cut_sides
+from gaitjax.data.pipeline import make_data
+from gaitjax.report import tables
+from gaitjax.retrieval import baselines, protocols, search
+
+
+def main() -> None:
+    """Prints a table per rival."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--out", help="write the rows to this JSON file, too")
+    options = parser.parse_args()
+    path, _, variant = options.config.partition(":")
+    module = importlib.import_module(f"configs.{pathlib.Path(path).stem}")
+    data = make_data(**module.get_config(variant).data.to_dict())
+    split = data.test.with_keys(("sils",))
+    clips = (cut_sides(split[i]["sils"]) for i in range(len(split)))
+    gei, size = [], []
+    for clip in tqdm(clips, "reading", len(split)):
+        gei.append(baselines.gait_energy_image(clip))
+        size.append(baselines.size_statistics(clip))
+    size = np.stack(size)
+    rivals = {"gei": np.stack(gei), "size": baselines.standardise(size, size)}
+    rows = []
+    for name, features in rivals.items():
+        for protocol in protocols.for_dataset(data.name):
+            found = search.evaluate({name: features}, data.test.index, protocol)
+            rows += found.rows
+    print(tables.results_table(rows))
+    print(f"\nchance: {100 / len(set(data.test.index.subject)):.1f} % Rank-1")
+    if options.out:
+        tables.write_json(options.out, rows)
+
+
+if __name__ == "__main__":
+    main()
