@@ -89,9 +89,8 @@ def missing_config(argv: list[str]) -> str | None:
     if path.is_file():
         return None
     there = sorted(p.name for p in path.parent.glob("*.py") if p.stem[0] != "_")
-    return (
-        f"there is no config file {path}; {path.parent} has {', '.join(there) or 'none'}"
-    )
+    there = ", ".join(there) or "none"
+    return f"there is no config file {path}; {path.parent} has {there}"
 
 
 def default_workdir() -> str:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from gaitjax.data.augment import cut_sides
 from gaitjax.data.pipeline import make_data
+from gaitjax.data.records import Split
 from gaitjax.report import tables
 from gaitjax.retrieval import baselines, protocols, search
 
@@ -30,14 +31,9 @@ def main() -> None:
     path, _, variant = options.config.partition(":")
     module = importlib.import_module(f"configs.{pathlib.Path(path).stem}")
     data = make_data(**module.get_config(variant).data.to_dict())
-    split = data.test.with_keys(("sils",))
-    clips = (cut_sides(split[i]["sils"]) for i in range(len(split)))
-    gei, size = [], []
-    for clip in tqdm(clips, "reading", len(split)):
-        gei.append(baselines.gait_energy_image(clip))
-        size.append(baselines.size_statistics(clip))
-    size = np.stack(size)
-    rivals = {"gei": np.stack(gei), "size": baselines.standardise(size, size)}
+    _, reference = features(data.train)
+    gei, size = features(data.test)
+    rivals = {"gei": gei, "size": baselines.standardise(size, reference)}
     rows = []
     for name, features in rivals.items():
         for protocol in protocols.for_dataset(data.name):
@@ -47,6 +43,17 @@ def main() -> None:
     print(f"\nchance: {100 / len(set(data.test.index.subject)):.1f} % Rank-1")
     if options.out:
         tables.write_json(options.out, rows)
+
+
+def features(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """The energy image and the size statistics of every sequence, f32 [n, 1, d]."""
+    split = split.with_keys(("sils",))
+    gei, size = [], []
+    for row in tqdm(range(len(split)), f"reading {split.name}"):
+        clip = cut_sides(split[row]["sils"])
+        gei.append(baselines.gait_energy_image(clip))
+        size.append(baselines.size_statistics(clip))
+    return np.stack(gei), np.stack(size)
 
 
 if __name__ == "__main__":

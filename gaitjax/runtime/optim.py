@@ -31,7 +31,6 @@ def make_optimizer(
     warmup: int = 0,
     clip: float | None = None,
     groups: Mapping | None = None,
-    ema: float | None = None,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The update rule for `params`, and the learning rate by step.
 
@@ -40,12 +39,13 @@ def make_optimizer(
     schedule: `multistep` multiplies by gamma at each milestone; `cosine` falls to
     final_lr at the last step, constant over stretches of `hold` steps (SwinGait's
     1000). `warmup` steps rise linearly before it. `clip` bounds the gradient's
-    global norm. `groups` maps a pattern (searched in a parameter's path; the first
-    match counts) to {lr, decay}, factors on both. `ema` is read by the train loop.
+    global norm. `groups` maps a pattern (searched in a parameter's path; of
+    several that match the longest counts, as configs keep no order) to {lr, decay},
+    factors on both.
     """
-    del ema
     rate = _schedule(steps, schedule, lr, milestones, gamma, final_lr, hold, warmup)
     groups = {str(k): dict(v) for k, v in (groups or {}).items()}
+    groups = dict(sorted(groups.items(), key=lambda item: (-len(item[0]), item[0])))
     rule = _rule(name, momentum, weight_decay, rate, 1.0, 1.0)
     if groups:
         rules = {

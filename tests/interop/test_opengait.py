@@ -15,9 +15,7 @@ def test_every_variable_of_the_network_is_filled():
     got = opengait.to_flax(golden.state_dict(spec), opengait.gaitbase_table(), 16)
     model = GaitBase(num_classes=74)
     x, mask = np.zeros((1, 1, 64, 44, 1), np.float32), np.ones((1, 1), np.float32)
-    want = jax.eval_shape(
-        lambda: model.init(jax.random.key(0), x, mask, train=False)
-    )
+    want = jax.eval_shape(lambda: model.init(jax.random.key(0), x, mask, train=False))
     assert jax.tree.map(np.shape, got) == jax.tree.map(np.shape, dict(want))
 
 

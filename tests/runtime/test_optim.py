@@ -34,7 +34,9 @@ def rates(steps, total=10, **options):
 
 
 def test_sgd_decays_everything_inside_the_momentum():
-    got = run(3, name="sgd", lr=0.1, momentum=0.9, weight_decay=0.05, schedule="constant")
+    got = run(
+        3, name="sgd", lr=0.1, momentum=0.9, weight_decay=0.05, schedule="constant"
+    )
     for group, name in (("backbone", "kernel"), ("backbone", "bn"), ("head", "kernel")):
         w, g = np.array(PARAMS[group][name]), np.array(GRADS[group][name])
         velocity = 0
@@ -59,17 +61,20 @@ def test_adam_couples_its_decay_and_adamw_does_not(name):
 
 
 def test_groups_scale_rate_and_decay():
-    groups = {"backbone": {"lr": 0.1}, r"bn$": {"decay": 0.0}}
-    got = run(1, name="adamw", lr=0.1, weight_decay=0.5, schedule="constant", groups=groups)
-    # The first pattern that matches counts: the norm is in the backbone.
-    np.testing.assert_allclose(
-        got["backbone"]["bn"], 0.5 - 0.01 * (-1 + 0.5 * 0.5), rtol=1e-5
+    groups = {"backbone": {"lr": 0.1}, r"backbone/bn$": {"decay": 0.0, "lr": 0.1}}
+    got = run(
+        1, name="adamw", lr=0.1, weight_decay=0.5, schedule="constant", groups=groups
     )
+    # Of two patterns that match, the longer one counts.
+    np.testing.assert_allclose(got["backbone"]["bn"], 0.5 + 0.01, rtol=1e-5)
     np.testing.assert_allclose(
-        got["head"]["kernel"], 3 - 0.1 * (1 + 0.5 * 3), rtol=1e-5
+        got["backbone"]["kernel"][0], 1 - 0.01 * (1 + 0.5), rtol=1e-5
     )
+    np.testing.assert_allclose(got["head"]["kernel"], 3 - 0.1 * (1 + 0.5 * 3), 1e-5)
     groups = {r"bn$": {"decay": 0.0}}
-    got = run(1, name="adamw", lr=0.1, weight_decay=0.5, schedule="constant", groups=groups)
+    got = run(
+        1, name="adamw", lr=0.1, weight_decay=0.5, schedule="constant", groups=groups
+    )
     np.testing.assert_allclose(got["backbone"]["bn"], 0.5 + 0.1, rtol=1e-5)
 
 
@@ -86,12 +91,8 @@ def test_multistep_falls_at_its_milestones():
 
 
 def test_warmup_shifts_no_milestone():
-    got = rates(
-        8, lr=1.0, schedule="multistep", milestones=(5,), gamma=0.1, warmup=3
-    )
-    np.testing.assert_allclose(
-        got, [0.25, 0.5, 0.75, 1, 1, 0.1, 0.1, 0.1], rtol=1e-6
-    )
+    got = rates(8, lr=1.0, schedule="multistep", milestones=(5,), gamma=0.1, warmup=3)
+    np.testing.assert_allclose(got, [0.25, 0.5, 0.75, 1, 1, 0.1, 0.1, 0.1], rtol=1e-6)
 
 
 def test_cosine_and_its_stretches():
