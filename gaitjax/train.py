@@ -110,6 +110,7 @@ def train(
     state, side = restore_or_init(run)
     start, labels, round_ = int(state.step), side["labels"], side["round"]
     if start >= options.steps and (run.workdir / "results.json").exists():
+        run.checkpoints.close()
         print(f"done at step {start}: {run.workdir}/results.json, report.html")
         return state
     print(f"{_verb(start)} {run.workdir} at step {start} of {options.steps}")
@@ -134,7 +135,9 @@ def train(
             if method.refresh and round_ != _round(step, options):
                 round_ = _round(step, options)
                 views = embed_all(run, state, jax.random.fold_in(run.key, round_))
-                labels, new = method.refresh(state.model_state, views, round_)
+                found, new = method.refresh(state.model_state, views, round_)
+                labels = np.full(len(data.train), -1, np.int32)
+                labels[data.train_rows] = found
                 state = state.replace(model_state=put(new, run.mesh))
                 batches = None
             # Evaluate.
@@ -161,7 +164,7 @@ def train(
             if _due(step + 1, run.log_options.every) or step + 1 == options.steps:
                 values = check_finite(run, sampler, pending)
                 values |= {"lr": float(run.rate(step)), **meter.read()}
-                values["traces"] = len(run.traces)
+                values["compiles"] = len(run.traces)
                 values["peak_memory_gib"] = metrics_log.peak_memory_gib()
                 log.write(step + 1, values)
                 warning = collapse.warning(values)
@@ -402,9 +405,8 @@ def make_batches(
 def embed_all(
     run: Run, state: TrainState, rng: jax.Array | None = None
 ) -> dict[str, np.ndarray]:
-    """{view: f32 [N, p, d]} of every training record."""
-    rows = np.arange(len(run.data.train))
-    return run.embedder(state, run.data.train, rows, rng)
+    """{view: f32 [N, p, d]} of the records that are trained on."""
+    return run.embedder(state, run.data.train, run.data.train_rows, rng)
 
 
 def evaluate_now(run: Run, state: TrainState) -> list:

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from gaitjax import evaluate
 from gaitjax import train as loop
+from gaitjax.data import pipeline
 from gaitjax.errors import GaitError
 from gaitjax.runtime import mesh
 from gaitjax.runtime.metrics_log import read
@@ -72,7 +74,7 @@ def test_run_leaves_everything_it_promises(finished):
 def test_step_is_traced_once(finished):
     _, workdir, _ = finished
     lines = read(workdir / "metrics.jsonl")[:-1]
-    assert [line["traces"] for line in lines] == [1] * 4
+    assert [line["compiles"] for line in lines] == [1] * 4
 
 
 def test_typed_again_it_says_that_it_is_done(finished, capsys):
@@ -181,6 +183,30 @@ def test_rounds_relabel_and_resume_exactly(tiny_config, tmp_path, monkeypatch):
         with pytest.raises(SystemExit):
             train(tiny_config, tmp_path / "stopped")
     assert_equal_bits(train(tiny_config, tmp_path / "stopped"), state)
+
+
+def test_prepare_and_source_choose_the_records(tiny_config, tmp_path):
+    tiny_config["method"] = "helpers.banked"
+    tiny_config["train"]["steps"] = 2
+    train(tiny_config, tmp_path)
+    run = open_run(tiny_config, tmp_path)
+    bank = run.method.prepare(run.data.train.index, lambda: {"sils": np.ones((180, 1))})
+    sampler = make_sampler(run, run.data.labels, 0, bank)
+    batch = next(make_batches(run, sampler, run.data.labels, 1))
+    assert batch["index"].tolist() == list(range(8, 16))
+
+
+def test_damaged_shard_stops_training_with_its_name(tiny_config, tmp_path):
+    data = pipeline.make_data(**tiny_config["data"])
+    folder = tmp_path / "data" / "walkers" / pathlib.Path(data.train.folder).parent.name
+    shutil.copytree(data.train.folder, folder / "1.0.0")
+    shard = folder / "1.0.0" / next(iter(data.train.shards))
+    content = bytearray(shard.read_bytes())
+    content[4096::61] = bytes(len(content[4096::61]))
+    shard.write_bytes(content)
+    tiny_config["data"]["dir"] = str(tmp_path / "data")
+    with pytest.raises(GaitError, match=f"cannot read .*{shard.name}.*prepare"):
+        train(tiny_config, tmp_path / "run")
 
 
 def test_average_of_the_weights_and_best_checkpoint(tiny_config, tmp_path):

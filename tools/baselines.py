@@ -35,9 +35,9 @@ def main() -> None:
     gei, size = features(data.test)
     rivals = {"gei": gei, "size": baselines.standardise(size, reference)}
     rows = []
-    for name, features in rivals.items():
+    for name, embedding in rivals.items():
         for protocol in protocols.for_dataset(data.name):
-            found = search.evaluate({name: features}, data.test.index, protocol)
+            found = search.evaluate({name: embedding}, data.test.index, protocol)
             rows += found.rows
     print(tables.results_table(rows))
     print(f"\nchance: {100 / len(set(data.test.index.subject)):.1f} % Rank-1")

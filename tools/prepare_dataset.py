@@ -3,8 +3,9 @@
 usage: python tools/prepare_dataset.py NAME [--source DIR] [--dir PREPARED]
 
 NAME is casia_b with --source the folder of the ids (as OpenGait's pretreatment
-leaves it), or a walkers set, which is generated. It goes to --dir, else
-$GAITJAX_DATA, else ~/.cache/gaitjax/data, where training finds it.
+leaves it), or a walkers set, which is generated (--num_train, --num_test and --frames
+are those of the config's data.args). It goes to --dir, else $GAITJAX_DATA, else
+~/.cache/gaitjax/data, where training finds it.
 """
 
 from __future__ import annotations
@@ -27,9 +28,14 @@ def main() -> None:
     parser.add_argument("--source")
     parser.add_argument("--dir")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    sizes = ("num_train", "num_test", "frames")
+    for size in sizes:
+        parser.add_argument(f"--{size}", type=int)
     options = parser.parse_args()
     logging.set_verbosity(logging.ERROR)
-    kwargs = {"processes": options.processes}
+    kwargs = {size: getattr(options, size) for size in sizes}
+    kwargs = {size: number for size, number in kwargs.items() if number}
+    kwargs["processes"] = options.processes
     make = walkers.make_builder
     if options.source:
         make, kwargs["source"] = opengait.make_builder, options.source

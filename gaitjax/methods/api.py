@@ -45,13 +45,11 @@ class Method:
       batch carries `step`, `round` and `index` too. Metrics are scalars; the terms
       of the loss are called <term>/loss, so that a non-finite one can be named.
     embed(params, model_state, batch, rng=None) -> {view: f32 [n, p, d]}
-    prepare(index, embed_all) -> bank: once, before the first step.
+    prepare(index, embed_all) -> bank: before the first step, also of a resumed run;
+      embed_all() gives {view: f32 [N, p, d]} of the records that are trained on.
     source(index, seed, step, labels, bank) -> records i64 [n] of batch `step`.
     refresh(model_state, {view: f32 [N, p, d]}, round) -> labels i32 [N],
-      model_state: new labels for the training records, -1 = not drawn.
-    rescore(params, model_state, probe, candidates) -> distances
-    validate(params, model_state, batch) -> metrics on the validation identities
-    inference(params) -> params without what only training needs
+      model_state: new labels for the records that are trained on, -1 = not drawn.
     """
 
     train_keys: tuple[str, ...]
@@ -63,9 +61,6 @@ class Method:
     prepare: Callable | None = None
     source: Callable[..., np.ndarray] | None = None
     refresh: Callable[..., tuple[np.ndarray, Tree]] | None = None
-    rescore: Callable[..., jax.Array] | None = None
-    validate: Callable[..., dict] | None = None
-    inference: Callable[[Tree], Tree] | None = None
 
 
 def find(name: str) -> Callable[..., Method]:

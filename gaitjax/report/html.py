@@ -14,6 +14,7 @@ import numpy as np
 
 from gaitjax.report import plots, tables
 from gaitjax.retrieval.search import Evaluation
+from gaitjax.runtime.workdir import write_atomically
 
 
 def write_report(
@@ -50,7 +51,7 @@ def write_report(
         '<meta name="color-scheme" content="light dark">'
     )
     page = f'<!doctype html><html lang="en"><head>{meta}{head}</head>'
-    tables.write_whole(path, f"{page}<body><main>\n{body}\n</main></body></html>\n")
+    write_atomically(path, f"{page}<body><main>\n{body}\n</main></body></html>\n")
 
 
 def _header(title: str, dataset: str, evaluations: Sequence[Evaluation]) -> str:

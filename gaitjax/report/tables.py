@@ -11,10 +11,11 @@ import csv
 import io
 import json
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+
+from gaitjax.runtime.workdir import write_atomically
 
 UNDEFINED = "n/a"
 
@@ -40,7 +41,7 @@ def view_table(views: Sequence[str], table: np.ndarray) -> str:
 
 def write_json(path: str | os.PathLike, rows: Sequence[dict]) -> None:
     """`{"rows": [...]}`, never half a file. A NaN is an error, it is not JSON."""
-    write_whole(
+    write_atomically(
         path, json.dumps({"rows": list(rows)}, indent=1, allow_nan=False) + "\n"
     )
 
@@ -52,18 +53,7 @@ def write_csv(path: str | os.PathLike, rows: Sequence[dict]) -> None:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    write_whole(path, text.getvalue())
-
-
-def write_whole(path: str | os.PathLike, text: str) -> None:
-    """Write beside the file, then put it in place: a reader sees old or new."""
-    path = pathlib.Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_atomically(path, text.getvalue())
 
 
 def measurements(rows: Sequence[dict]) -> list[list[dict]]:

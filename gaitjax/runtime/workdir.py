@@ -15,7 +15,9 @@ MIN_FREE_BYTES = 64 << 20
 
 
 def open_workdir(path: str | os.PathLike, config: Mapping, *, create: bool = True):
-    """The run's folder as a Path; its config.json is written or compared.
+    """The run's folder as a Path; its config.json is compared, and written.
+
+    create: whether there may be no run yet; without it nothing is written.
 
     Raises GaitError where it is not a folder, not writable, full, or the run of
     another config (the differing keys are named). What is only said about looking
@@ -34,7 +36,7 @@ def open_workdir(path: str | os.PathLike, config: Mapping, *, create: bool = Tru
                 f"--workdir {path} has {free >> 20} MiB left, expected at least "
                 f"{MIN_FREE_BYTES >> 20}; free some space or choose another disk"
             )
-        _check_or_write(path / "config.json", config)
+        _check_or_write(path / "config.json", config, create)
     except OSError as error:
         raise GaitError(
             f"cannot write to --workdir {path}: {error.strerror}; choose another, or "
@@ -43,7 +45,7 @@ def open_workdir(path: str | os.PathLike, config: Mapping, *, create: bool = Tru
     return path
 
 
-def _check_or_write(path: pathlib.Path, config: Mapping) -> None:
+def _check_or_write(path: pathlib.Path, config: Mapping, write: bool) -> None:
     config = json.loads(json.dumps(config))
     if path.exists():
         try:
@@ -55,7 +57,8 @@ def _check_or_write(path: pathlib.Path, config: Mapping) -> None:
         _refuse_other_run(path.parent, flat(theirs), flat(config))
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(13, "Permission denied")
-    write_atomically(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
+    if write:
+        write_atomically(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def _refuse_other_run(path: pathlib.Path, theirs: dict, ours: dict) -> None:
@@ -84,11 +87,15 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def write_atomically(path: pathlib.Path, text: str) -> None:
+def write_atomically(path: str | os.PathLike, text: str) -> None:
     """Writes a file that is either the old one or the new one, never half."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
+    path = pathlib.Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _is_free(key: str) -> bool:
