@@ -1,0 +1,67 @@
+"""Every command in README and docs exists, and its config takes what it is given."""
+
+import importlib
+import pathlib
+import re
+import shlex
+
+import pytest
+
+from gaitjax import arguments
+from gaitjax import train as loop
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = [
+    (page.name, line.strip())
+    for page in PAGES
+    for line in page.read_text().splitlines()
+    if re.match(r"    (python|pip) ", line)
+]
+
+
+def test_main_job_and_test_line_come_first():
+    lines = [line for name, line in COMMANDS if name == "README.md"]
+    first = "pip install -e . && python -m gaitjax.main --config configs/walkers.py"
+    assert lines[:2] == [first, "pip install -e '.[test]' && pytest"]
+
+
+@pytest.mark.parametrize("page, line", COMMANDS)
+def test_command_is_one_that_works(page, line):
+    words = shlex.split(line.rpartition("&& ")[2])
+    if words[:3] == ["python", "-m", "gaitjax.main"]:
+        flags = dict(
+            word.lstrip("-").split("=", 1) if "=" in word else (word.lstrip("-"), after)
+            for word, after in zip(words, [*words[1:], ""], strict=True)
+            if word.startswith("--")
+        )
+        path, _, variant = flags["config"].partition(":")
+        assert (ROOT / path).exists()
+        module = importlib.import_module(f"configs.{pathlib.Path(path).stem}")
+        config = module.get_config(variant)
+        for flag, value in flags.items():
+            if flag.startswith("config."):
+                _set(config, flag.removeprefix("config."), value)
+        loop.check_config(config.to_dict())
+        assert flags.get("mode", "train") in ("train", "evaluate", "extract")
+    elif words[0] == "python":
+        assert (ROOT / words[1]).exists()
+        usage = (ROOT / words[1]).read_text()
+        for word in words[2:]:
+            if word.startswith("--"):
+                assert word.lstrip("-") in usage
+
+
+def _set(config, key, text):
+    """What the command line does: the type is that of the value that is there."""
+    *sections, name = key.split(".")
+    for section in sections:
+        config = config[section]
+    kind = arguments.hints(loop.sections()[sections[0]])[name]
+    config[name] = float(text) if kind in (float, float | None) else text
+
+
+def test_links_and_pictures_exist():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
