@@ -1,6 +1,6 @@
 """What every config starts from: all sections with the defaults of the code.
 
-A key of a section is an argument of the function that `gaitjax.train.sections`
+A key of a section is an argument of the function that `gaitjax.run.sections`
 names for it; its docstring says what it means.
 """
 
@@ -14,7 +14,7 @@ from ml_collections import ConfigDict, config_dict
 
 from gaitjax import arguments
 from gaitjax.methods import api
-from gaitjax.train import sections
+from gaitjax.run import sections
 
 
 def base(method: str = "supervised") -> ConfigDict:

@@ -6,102 +6,90 @@ python -m gaitjax.main --config configs/walkers.py --mode extract
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.metadata
+import os
 import pathlib
-import platform
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from tqdm import tqdm
 
 from gaitjax.data.index import Index
-from gaitjax.data.pipeline import Data, embed_batches
+from gaitjax.data.pipeline import embed_batches
 from gaitjax.data.records import Split
 from gaitjax.errors import GaitError
-from gaitjax.methods.api import Method
 from gaitjax.report import html, tables
 from gaitjax.retrieval import protocols, search
-from gaitjax.runtime.mesh import replicated, to_devices
+from gaitjax.run import Run, open_run, restore_model
+from gaitjax.runtime import mesh
+from gaitjax.runtime.environment import environment
 from gaitjax.runtime.metrics_log import read as read_metrics
 from gaitjax.runtime.state import TrainState
 
-Embedder = Callable[..., dict[str, np.ndarray]]
+
+def evaluate_run(
+    config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs
+) -> None:
+    """`--mode evaluate`: the newest checkpoint through the protocols, to a report."""
+    run = open_run(config, workdir, create=False, **kwargs)
+    write_results(run, evaluate_state(run, restore_model(run)))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalOptions:
-    """The config's `eval` section.
-
-    split: `test`, or `val` (see data.val). distance: between embeddings. ranks: the
-    k of Rank-k. batch: sequences at a time. frames_limit: only so many first frames
-    of a sequence. buckets: how many lengths sequences are padded to. rounded: round
-    view-pair cells to two decimals before averaging, as OpenGait does. lists: rank
-    lists per condition in the report.
-    """
-
-    split: Literal["test", "val"] = "test"
-    distance: Literal["euclidean", "cosine"] = "euclidean"
-    ranks: tuple[int, ...] = (1, 5, 10)
-    batch: int = 64
-    frames_limit: int = 720
-    buckets: int = 4
-    rounded: bool = False
-    lists: int = 6
+def extract_run(
+    config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs
+) -> None:
+    """`--mode extract`: embeddings of `eval.split` into an npz in the workdir."""
+    run = open_run(config, workdir, create=False, **kwargs)
+    split, rows = eval_rows(run)
+    views = embed(run, restore_model(run), split, rows)
+    path = run.workdir / f"embeddings_{run.eval_options.split}.npz"
+    write_embeddings(path, views, split.index.select(rows))
 
 
-def make_embedder(
-    method: Method, data: Data, mesh: Mesh, options: EvalOptions
-) -> Embedder:
-    """A function (state, split, rows) -> {view: f32 [len(rows), p, d]}.
+def embed(
+    run: Run,
+    state: TrainState,
+    split: Split,
+    rows: np.ndarray,
+    rng: jax.Array | None = None,
+) -> dict[str, np.ndarray]:
+    """{view: f32 [len(rows), p, d]} of some records of a split.
 
     Batches are padded to a few lengths, masked, and sharded over the mesh; neither
-    their size nor the padding changes an embedding.
+    their size nor the padding changes an embedding. rng: see `Method.embed`.
     """
-    batch_size = -(-options.batch // mesh.size) * mesh.size
-    embed = jax.jit(method.embed, out_shardings=replicated(mesh))
-
-    def embed_rows(
-        state: TrainState,
-        split: Split,
-        rows: np.ndarray,
-        rng: jax.Array | None = None,
-    ) -> dict[str, np.ndarray]:
-        split = split.with_keys(method.embed_keys)
-        views: dict[str, np.ndarray] = {}
-        place = np.full(len(split), -1)
-        place[rows] = np.arange(len(rows))
-        batches = embed_batches(
-            data,
-            split,
-            rows,
-            batch=batch_size,
-            frames_limit=options.frames_limit,
-            buckets=options.buckets,
-        )
-        with tqdm(total=len(rows), desc="embedding", unit="sequence") as bar:
-            for records, batch in batches:
-                share = batch_size // jax.process_count()
-                mine = slice(jax.process_index() * share, None)
-                batch = {key: x[mine][:share] for key, x in batch.items()}
-                batch = to_devices(batch, mesh)
-                out = embed(state.eval_params, state.model_state, batch, rng)
-                for view, x in jax.device_get(out).items():
-                    if view not in views:
-                        views[view] = np.empty((len(rows), *x.shape[1:]), np.float32)
-                    views[view][place[records]] = x[: len(records)]
-                bar.update(len(records))
-        return views
-
-    return embed_rows
+    options = run.eval_options
+    batch_size = -(-options.batch // run.mesh.size) * run.mesh.size
+    mine = mesh.process_rows(batch_size)
+    place = np.full(len(split), -1)
+    place[rows] = np.arange(len(rows))
+    batches = embed_batches(
+        run.data,
+        split.with_keys(run.method.embed_keys),
+        rows,
+        batch=batch_size,
+        frames_limit=options.frames_limit,
+        buckets=options.buckets,
+    )
+    views: dict[str, np.ndarray] = {}
+    with tqdm(total=len(rows), desc="embedding", unit="sequence") as bar:
+        for records, batch in batches:
+            share = {key: x[mine] for key, x in batch.items()}
+            share = mesh.to_devices(share, run.mesh)
+            out = run.embed_fn(state.eval_params, state.model_state, share, rng)
+            for view, x in jax.device_get(out).items():
+                if view not in views:
+                    views[view] = np.empty((len(rows), *x.shape[1:]), np.float32)
+                views[view][place[records]] = x[: len(records)]
+            bar.update(len(records))
+    return views
 
 
-def eval_rows(data: Data, options: EvalOptions) -> tuple[Split, np.ndarray]:
+def eval_rows(run: Run) -> tuple[Split, np.ndarray]:
     """The split and the rows of it that `eval.split` means."""
-    if options.split == "test":
+    data = run.data
+    if run.eval_options.split == "test":
         return data.test, np.arange(len(data.test))
     if not len(data.val_rows):
         raise GaitError(
@@ -111,14 +99,12 @@ def eval_rows(data: Data, options: EvalOptions) -> tuple[Split, np.ndarray]:
     return data.train, data.val_rows
 
 
-def evaluate_state(
-    state: TrainState, data: Data, embedder: Embedder, options: EvalOptions
-) -> list[search.Evaluation]:
+def evaluate_state(run: Run, state: TrainState) -> list[search.Evaluation]:
     """One Evaluation per protocol of the data set and per modality embedded."""
-    split, rows = eval_rows(data, options)
-    embeddings = embedder(state, split, rows)
+    options = run.eval_options
+    split, rows = eval_rows(run)
     index = split.index.select(rows)
-    results = [
+    return [
         search.evaluate(
             {view: embedding},
             index,
@@ -128,10 +114,9 @@ def evaluate_state(
             rounded=options.rounded,
             num_lists=options.lists,
         )
-        for protocol in protocols.for_dataset(data.name)
-        for view, embedding in embeddings.items()
+        for view, embedding in embed(run, state, split, rows).items()
+        for protocol in protocols.for_dataset(run.data.name)
     ]
-    return results
 
 
 def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:
@@ -143,37 +128,31 @@ def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:
     return named
 
 
-def write_results(
-    workdir: pathlib.Path,
-    data: Data,
-    config: Mapping,
-    evaluations: list[search.Evaluation],
-    options: EvalOptions,
-) -> None:
+def write_results(run: Run, evaluations: list[search.Evaluation]) -> None:
     """Prints the tables; leaves results.json, results.csv and report.html."""
     rows = [row for evaluation in evaluations for row in evaluation.rows]
     print(f"\n{tables.results_table(rows)}")
     for evaluation in evaluations:
         for note in evaluation.notes:
             print(f"note: {note}")
-    tables.write_json(workdir / "results.json", rows)
-    tables.write_csv(workdir / "results.csv", rows)
-    split, chosen = eval_rows(data, options)
+    tables.write_json(run.workdir / "results.json", rows)
+    tables.write_csv(run.workdir / "results.csv", rows)
+    split, chosen = eval_rows(run)
     key = "sils" if "sils" in split.modalities else split.modalities[0]
     pictures = split.with_keys((key,))
-    metrics = workdir / "metrics.jsonl"
+    metrics = run.workdir / "metrics.jsonl"
     html.write_report(
-        workdir / "report.html",
-        title=workdir.name,
-        dataset=data.name,
-        config=config,
+        run.workdir / "report.html",
+        title=run.workdir.name,
+        dataset=run.data.name,
+        config=run.config,
         environment=environment(),
         evaluations=evaluations,
         metrics=read_metrics(metrics) if metrics.exists() else (),
         frames=lambda row: pictures[int(chosen[row])][key],
     )
-    simulated = " (simulated data)" if data.name.startswith("walkers") else ""
-    print(f"\nresults{simulated}: {workdir}/results.json, results.csv, report.html")
+    simulated = " (simulated data)" if run.data.name.startswith("walkers") else ""
+    print(f"\nresults{simulated}: {run.workdir}/results.json, results.csv, report.html")
 
 
 def write_embeddings(
@@ -188,29 +167,3 @@ def write_embeddings(
     partial.replace(path)
     shapes = ", ".join(f"{view} {list(x.shape)}" for view, x in views.items())
     print(f"embeddings [n, parts, dims] of {shapes}: {path}")
-
-
-def environment() -> dict[str, str]:
-    """What the run ran on, for the report and the checkpoints."""
-    device = jax.devices()[0]
-    packages = (
-        "gaitjax",
-        "jax",
-        "jaxlib",
-        "flax",
-        "optax",
-        "orbax-checkpoint",
-        "grain",
-    )
-    versions = {}
-    for name in packages:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed as a package"
-    return {
-        "machine": f"{platform.machine()}, {platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "devices": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
-        **versions,
-    }

@@ -37,13 +37,13 @@ def main(argv: list[str]) -> None:
         fail("--config is missing; for example --config configs/walkers.py")
     # JAX, TFDS and Orbax report through absl what no user can act on.
     logging.set_verbosity(logging.ERROR)
-    from gaitjax import train
+    from gaitjax import evaluate, train
     from gaitjax.runtime.mesh import check_device, use_compile_cache
 
     modes = {
         "train": train.train,
-        "evaluate": train.evaluate_run,
-        "extract": train.extract_run,
+        "evaluate": evaluate.evaluate_run,
+        "extract": evaluate.extract_run,
     }
     try:
         check_device(DEVICE.value)

@@ -11,10 +11,11 @@ import pytest
 from configs import casia_b
 from configs import walkers as walkers_config
 from gaitjax import arguments
-from gaitjax import train as loop
 from gaitjax.errors import GaitError
+from gaitjax.evaluate import evaluate_run, extract_run
+from gaitjax.run import check_config, open_run
 from gaitjax.runtime import mesh, workdir
-from gaitjax.train import evaluate_run, extract_run, open_run, train
+from gaitjax.train import train
 
 
 def type_in(*words, **env):
@@ -233,11 +234,11 @@ def test_gpu_that_jax_cannot_use(monkeypatch):
 
 def test_published_recipe_is_complete():
     config = casia_b.get_config().to_dict()
-    loop.check_config(config)
+    check_config(config)
     assert config["data"]["p"] * config["data"]["k"] == 128
     assert config["optim"]["milestones"] == (20_000, 40_000, 50_000)
     for variant in (None, "tiny"):
-        loop.check_config(walkers_config.get_config(variant).to_dict())
+        check_config(walkers_config.get_config(variant).to_dict())
 
 
 def test_check_explains_types():

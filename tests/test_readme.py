@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from gaitjax import arguments
-from gaitjax import train as loop
+from gaitjax import run as runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,7 +42,7 @@ def test_command_is_one_that_works(page, line):
         for flag, value in flags.items():
             if flag.startswith("config."):
                 _set(config, flag.removeprefix("config."), value)
-        loop.check_config(config.to_dict())
+        runs.check_config(config.to_dict())
         assert flags.get("mode", "train") in ("train", "evaluate", "extract")
     elif words[0] == "python":
         assert (ROOT / words[1]).exists()
@@ -57,7 +57,7 @@ def _set(config, key, text):
     *sections, name = key.split(".")
     for section in sections:
         config = config[section]
-    kind = arguments.hints(loop.sections()[sections[0]])[name]
+    kind = arguments.hints(runs.sections()[sections[0]])[name]
     config[name] = float(text) if kind in (float, float | None) else text
 
 

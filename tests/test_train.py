@@ -1,5 +1,6 @@
 """The loop: resume, devices, signals, bad losses, rounds."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -17,16 +18,18 @@ import numpy as np
 import pytest
 
 from gaitjax import evaluate
+from gaitjax import run as runs
 from gaitjax import train as loop
 from gaitjax.data import pipeline
 from gaitjax.errors import GaitError
+from gaitjax.run import restore_or_init
 from gaitjax.runtime import mesh
 from gaitjax.runtime.metrics_log import read
-from gaitjax.train import make_batches, make_sampler, restore_or_init
+from gaitjax.train import make_batches, make_sampler
 
 # One device unless a test is about several: two cores run four of them slowly.
 train = functools.partial(loop.train, num_devices=1)
-open_run = functools.partial(loop.open_run, num_devices=1)
+open_run = functools.partial(runs.open_run, num_devices=1)
 
 
 def assert_equal_bits(a, b):
@@ -258,19 +261,14 @@ class Ragged:
 
 def test_batch_size_and_padding_leave_embeddings_unchanged(finished, tmp_path):
     config, workdir, _ = finished
-    run = open_run(config, workdir)
-    state, _ = restore_or_init(run)
     rows = np.arange(3, 60)
 
     def embed(devices, **changes):
-        options = evaluate.EvalOptions(**{**config["eval"], **changes})
-        embedder = evaluate.make_embedder(
-            run.method, run.data, mesh.make_mesh(devices), options
-        )
-        on_devices = jax.device_put(
-            jax.device_get(state), mesh.replicated(mesh.make_mesh(devices))
-        )
-        return embedder(on_devices, Ragged(run.data.test), rows)["sils"]
+        run = open_run(config, workdir, num_devices=devices)
+        options = dataclasses.replace(run.eval_options, **changes)
+        run = dataclasses.replace(run, eval_options=options)
+        state, _ = restore_or_init(run)
+        return evaluate.embed(run, state, Ragged(run.data.test), rows)["sils"]
 
     alone = embed(1, batch=1, buckets=8)  # no padding at all
     scale = np.abs(alone).max()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -79,6 +80,11 @@ def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arr
         )
         for key, value in batch.items()
     }
+
+
+def to_all(tree: Any, mesh: Mesh) -> Any:
+    """A pytree of arrays, the same on every device."""
+    return jax.device_put(tree, replicated(mesh))
 
 
 def use_compile_cache() -> None:

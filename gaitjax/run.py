@@ -1,0 +1,271 @@
+"""What every mode needs of a config: checked, built, and restored.
+
+`open_run` turns nested dicts into a `Run`; the sections of a config are keyword
+arguments of the functions that `sections` names, which makes them the schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from gaitjax.arguments import check, unknown
+from gaitjax.data import pipeline, schema
+from gaitjax.data.sampler import PKSampler
+from gaitjax.errors import GaitError
+from gaitjax.methods import api
+from gaitjax.runtime import checkpoint, mesh
+from gaitjax.runtime.optim import make_optimizer
+from gaitjax.runtime.precision import Precision, compute_dtype
+from gaitjax.runtime.state import TrainState, init_state, make_step
+from gaitjax.runtime.workdir import open_workdir
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The config's `train` section.
+
+    steps: updates in all. seed: of the parameters, the data order and the noise.
+    precision: inside the networks. ema: decay of the averaged parameters that
+    evaluation then uses. eval_every, refresh_every: steps between evaluations and
+    between a method's refreshes (None: never on the way). init_from: a workdir
+    whose newest checkpoint gives the parameters that fit.
+    """
+
+    steps: int
+    seed: int = 0
+    precision: Precision = "float32"
+    ema: float | None = None
+    eval_every: int | None = None
+    refresh_every: int | None = None
+    init_from: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """The config's `log` section. every: steps between lines."""
+
+    every: int = 50
+    tensorboard: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """The config's `eval` section.
+
+    split: `test`, or `val` (see data.val). distance: between embeddings. ranks: the
+    k of Rank-k. batch: sequences at a time. frames_limit: only so many first frames
+    of a sequence. buckets: how many lengths sequences are padded to. rounded: round
+    view-pair cells to two decimals before averaging, as OpenGait does. lists: rank
+    lists per condition in the report.
+    """
+
+    split: Literal["test", "val"] = "test"
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    ranks: tuple[int, ...] = (1, 5, 10)
+    batch: int = 64
+    frames_limit: int = 720
+    buckets: int = 4
+    rounded: bool = False
+    lists: int = 6
+
+
+def sections() -> dict[str, Callable]:
+    """The sections of a config and what their keys are arguments of."""
+    return {
+        "data": pipeline.make_data,
+        "optim": make_optimizer,
+        "train": TrainOptions,
+        "eval": EvalOptions,
+        "ckpt": checkpoint.open_checkpoints,
+        "log": LogOptions,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A config that was checked, and what was built from it.
+
+    like: shapes and shardings of a state, without arrays. init_fn makes one. rate:
+    learning rate by step. step_fn, embed_fn: jitted over the mesh. traces: grows
+    whenever JAX traces the step.
+    """
+
+    config: Mapping[str, Any]
+    workdir: pathlib.Path
+    options: TrainOptions
+    eval_options: EvalOptions
+    log_options: LogOptions
+    mesh: jax.sharding.Mesh
+    data: pipeline.Data
+    method: api.Method
+    key: jax.Array
+    rate: Callable[[int], Any]
+    step_fn: Callable
+    embed_fn: Callable
+    init_fn: Callable[[], TrainState]
+    like: TrainState
+    checkpoints: checkpoint.Checkpoints
+    traces: list[int]
+
+
+def open_run(
+    config: Mapping[str, Any],
+    workdir: str | os.PathLike,
+    *,
+    create: bool = True,
+    num_devices: int | None = None,
+) -> Run:
+    """Checks a config and builds everything that its modes share.
+
+    create: whether a workdir without a run is fine. num_devices: only the first few.
+    """
+    check_config(config)
+    options = TrainOptions(**config["train"])
+    device_mesh = mesh.make_mesh(num_devices)
+    data = pipeline.make_data(**config["data"])
+    mesh.check_batch(data.p, data.k, device_mesh)
+    method = make_method(config, data, options)
+    if method.source is None:
+        PKSampler(data.labels, data.p, data.k, options.seed)  # enough identities?
+    path = open_workdir(workdir, config, create=create)
+
+    key = jax.random.key(options.seed)
+    example = example_batch(data, method)
+    params, _ = jax.eval_shape(method.init, key, example)
+    tx, rate = make_optimizer(params, options.steps, **config["optim"])
+    init = functools.partial(init_state, method, tx, ema=options.ema)
+    everywhere = mesh.replicated(device_mesh)
+    like = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+        jax.eval_shape(init, key, example),
+    )
+    traces: list[int] = []
+    step = make_step(method, tx, key, options.ema, traces)
+    return Run(
+        config=config,
+        workdir=path,
+        options=options,
+        eval_options=EvalOptions(**config["eval"]),
+        log_options=LogOptions(**config["log"]),
+        mesh=device_mesh,
+        data=data,
+        method=method,
+        key=key,
+        rate=rate,
+        step_fn=jax.jit(step, donate_argnums=0, out_shardings=everywhere),
+        embed_fn=jax.jit(method.embed, out_shardings=everywhere),
+        init_fn=lambda: jax.jit(init, out_shardings=everywhere)(key, example),
+        like=like,
+        checkpoints=checkpoint.open_checkpoints(path, **config["ckpt"]),
+        traces=traces,
+    )
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Every section's keys and types against the function that takes them."""
+    known = {"method", "method_args", *sections()}
+    for name in config:
+        if name not in known:
+            raise GaitError(unknown(name, known, "config section"))
+    for name in known - config.keys():
+        raise GaitError(
+            f"the config has no section {name}; start from configs/common.py"
+        )
+    for name, fn in sections().items():
+        check(fn, config[name], name)
+
+
+def make_method(
+    config: Mapping[str, Any], data: pipeline.Data, options: TrainOptions
+) -> api.Method:
+    """The config's method, for what this data set holds."""
+    shapes = data.shapes(data.train.modalities)
+    method = api.make(
+        config["method"],
+        api.Info(num_classes=len(data.names), shapes=shapes),
+        config["method_args"],
+        compute_dtype(options.precision),
+    )
+    data.train.with_keys(method.train_keys)
+    data.test.with_keys(method.embed_keys)
+    return method
+
+
+def example_batch(data: pipeline.Data, method: api.Method) -> dict[str, np.ndarray]:
+    """One made-up sequence in the shapes that batches have."""
+    t = data.clip.most
+    keys = dict.fromkeys((*method.train_keys, *method.embed_keys))
+    batch = {
+        key: np.zeros((1, t, *shape), schema.modality(key).dtype)
+        for key, shape in data.shapes(keys).items()
+    }
+    batch |= {"label": np.zeros(1, np.int32), "mask": np.ones((1, t), np.float32)}
+    return pipeline.fill_optional(batch, method.optional_keys)
+
+
+def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
+    """The state to go on from, and its round and labels.
+
+    The newest checkpoint of the workdir, else `train.init_from`, else fresh.
+    """
+    latest = run.checkpoints.latest()
+    if latest is not None:
+        side = run.checkpoints.side(latest)
+        labels = np.asarray(side["labels"], np.int32)
+        state = run.checkpoints.restore(latest, run.like)
+        return state, {"round": side["round"], "labels": labels}
+    state = run.init_fn()
+    if run.options.init_from:
+        state = init_from(run, state, run.options.init_from)
+    return state, {
+        "round": 0 if not run.method.refresh else -1,
+        "labels": run.data.labels,
+    }
+
+
+def init_from(run: Run, state: TrainState, source: str) -> TrainState:
+    """Parameters of another run's newest checkpoint, where names and shapes agree."""
+    folder = pathlib.Path(source)
+    if not (folder / "checkpoints").is_dir():
+        raise GaitError(
+            f"train.init_from={source} holds no checkpoints/; give a workdir"
+        )
+    other = checkpoint.open_checkpoints(folder)
+    step = other.latest()
+    if step is None:
+        raise GaitError(f"train.init_from={source} holds no finished checkpoint")
+    saved = other.saved_model(step, mesh.replicated(run.mesh))
+    other.close()
+    params, kept = checkpoint.take_matching(saved["params"], state.params)
+    model_state, _ = checkpoint.take_matching(saved["model_state"], state.model_state)
+    lines = checkpoint.differences(saved["params"], state.params)
+    if not kept:
+        raise GaitError(
+            f"train.init_from={source}: no parameter fits this network "
+            f"({'; '.join(lines[:3])}); use a checkpoint of the same backbone"
+        )
+    print(
+        f"{kept} arrays from {source} step {step}; left out: {'; '.join(lines) or '-'}"
+    )
+    ema = jax.tree.map(jax.numpy.copy, params) if state.ema is not None else None
+    return state.replace(params=params, model_state=model_state, ema=ema)
+
+
+def restore_model(run: Run) -> TrainState:
+    """Parameters of the newest checkpoint, for evaluation."""
+    latest = run.checkpoints.latest()
+    if latest is None:
+        raise GaitError(
+            f"{run.workdir} has no checkpoint yet; train it first (--mode train)"
+        )
+    if latest < run.options.steps:
+        print(f"note: step {latest} of {run.options.steps} in this recipe")
+    return run.checkpoints.restore_model(latest, run.like)

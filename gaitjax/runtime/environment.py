@@ -1,0 +1,34 @@
+"""What a run ran on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+import jax
+
+
+def environment() -> dict[str, str]:
+    """What the run ran on, for the report and the checkpoints."""
+    device = jax.devices()[0]
+    packages = (
+        "gaitjax",
+        "jax",
+        "jaxlib",
+        "flax",
+        "optax",
+        "orbax-checkpoint",
+        "grain",
+    )
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed as a package"
+    return {
+        "machine": f"{platform.machine()}, {platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "devices": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        **versions,
+    }
