@@ -7,6 +7,7 @@ python -m gaitjax.main --config configs/walkers.py [--config.optim.lr=1e-3]
 from __future__ import annotations
 
 import pathlib
+import runpy
 import sys
 
 from absl import app, flags, logging
@@ -14,6 +15,7 @@ from ml_collections import config_flags
 
 from gaitjax.arguments import unknown
 from gaitjax.errors import GaitError
+from gaitjax.runtime.workdir import flat
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A config file, with a variant after a colon.", lock_config=True
@@ -71,10 +73,9 @@ def parse(argv: list[str]) -> list[str]:
 
 def unknown_override(argv: list[str]) -> str | None:
     """The line for the first --config.key that the config does not have."""
-    from gaitjax.runtime.workdir import flat
-
-    flags.FLAGS([word for word in argv if not word.startswith("--config.")])
-    known = flat(CONFIG.value.to_dict())
+    path, _, variant = _config_word(argv).partition(":")
+    # config_flags looks for overrides in sys.argv itself, so ask the file directly.
+    known = flat(runpy.run_path(path)["get_config"](variant).to_dict())
     for word in argv:
         name, is_override, key = word.partition("=")[0].partition("--config.")
         if not name and is_override and key not in known:
@@ -84,13 +85,18 @@ def unknown_override(argv: list[str]) -> str | None:
 
 def missing_config(argv: list[str]) -> str | None:
     """The line for a --config that is not a file."""
-    words = " ".join(argv).replace("--config=", "--config ").split()
-    path = pathlib.Path(words[words.index("--config") + 1].partition(":")[0])
+    path = pathlib.Path(_config_word(argv).partition(":")[0])
     if path.is_file():
         return None
     there = sorted(p.name for p in path.parent.glob("*.py") if p.stem[0] != "_")
     there = ", ".join(there) or "none"
     return f"there is no config file {path}; {path.parent} has {there}"
+
+
+def _config_word(argv: list[str]) -> str:
+    """The value of --config, from `--config X` or `--config=X`."""
+    words = " ".join(argv).replace("--config=", "--config ").split()
+    return words[words.index("--config") + 1]
 
 
 def default_workdir() -> str:

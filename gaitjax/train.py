@@ -181,14 +181,7 @@ def save(run: Run, state: TrainState, labels: np.ndarray, round_: int) -> None:
         "preprocessing": {"cut": run.data.cut, "shapes": run.data.train.frame_shapes},
         "versions": environment(),
     }
-    try:
-        run.checkpoints.save(int(state.step), state, side, metrics)
-    except OSError as error:
-        raise GaitError(
-            f"cannot save step {int(state.step)} in {run.workdir}: {error.strerror}; "
-            f"step {run.checkpoints.latest() or 'none'} is safe: make room, then "
-            "type the same line again"
-        ) from error
+    run.checkpoints.save(int(state.step), state, side, metrics)
 
 
 def check_finite(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from orbax.checkpoint import CheckpointManager
 
 from configs import casia_b
 from configs import walkers as walkers_config
@@ -208,18 +209,17 @@ def test_disk_that_fills_up_while_saving_keeps_the_last_checkpoint(
     tiny_config, tmp_path, monkeypatch
 ):
     """The save of step 6 fails; that of step 3 is there, and the run goes on."""
-    from gaitjax.runtime.checkpoint import Checkpoints
-
-    original = Checkpoints.save
+    original = CheckpointManager.save
 
     def save(self, step, *args, **kwargs):
         if step == 6:
+            self.wait_until_finished()
             raise OSError(28, "No space left on device")
         return original(self, step, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save", save)
-        with pytest.raises(GaitError, match="No space left on device"):
+        patch.setattr(CheckpointManager, "save", save)
+        with pytest.raises(GaitError, match="No space left on device; step 3 is safe"):
             train(tiny_config, tmp_path, num_devices=1)
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["3"]
     assert int(train(tiny_config, tmp_path, num_devices=1).step) == 8

@@ -7,8 +7,9 @@ Evaluation reads `model` alone.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -67,21 +68,22 @@ class Checkpoints:
         side: Mapping[str, Any],
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Writes in the background; a step that is already there is left alone."""
+        """Writes in the background; a step that is already there is left alone.
+
+        Raises GaitError where this save, or the one before it, did not come through.
+        """
         if step in self._manager.all_steps():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                model=ocp.args.StandardSave(_model(state)),
-                optim=ocp.args.StandardSave(
-                    {"step": state.step, "opt_state": state.opt_state}
-                ),
-                side=ocp.args.JsonSave(dict(side)),
+        items = ocp.args.Composite(
+            model=ocp.args.StandardSave(_model(state)),
+            optim=ocp.args.StandardSave(
+                {"step": state.step, "opt_state": state.opt_state}
             ),
-            metrics=dict(metrics) if metrics and self.best else None,
-            force=True,
+            side=ocp.args.JsonSave(dict(side)),
         )
+        metrics = dict(metrics) if metrics and self.best else None
+        with self._explained():
+            self._manager.save(step, args=items, metrics=metrics, force=True)
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The whole state of a step, in the structure and sharding of `like`."""
@@ -122,9 +124,23 @@ class Checkpoints:
         return self._restore(step, "model", shapes)
 
     def close(self) -> None:
-        """Waits for the last save."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits for the last save, which must have come through."""
+        with self._explained():
+            self._manager.wait_until_finished()
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """A failure to write as one line; what is saved stays as it is."""
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as error:  # TensorStore has no own
+            reason = " ".join(str(error).split())[:200]
+            raise GaitError(
+                f"cannot save in {self._manager.directory}: {reason}; step "
+                f"{self.latest() or 'none'} is safe: make room, then type the same "
+                "line again"
+            ) from error
 
     def _restore(self, step: int, item: str, like: Any) -> Any:
         shapes = jax.tree.map(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import multiprocessing
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
+from typing import TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
 from gaitjax.data import schema
 from gaitjax.data.records import write_sidecar
+from gaitjax.errors import GaitError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def features(
@@ -49,6 +57,24 @@ def prepare(
             for split in builder.info.splits:
                 write_sidecar(folder, split, lists)
     return folder
+
+
+def in_processes(
+    fn: Callable[[T], R], tasks: Sequence[T], processes: int, label: str
+) -> Iterator[R]:
+    """fn of every task, in order, from worker processes, with a progress bar."""
+    # Spawned, not forked: jax may already run threads in this process. And an
+    # executor, not a Pool, which would replace dying workers for ever.
+    context = multiprocessing.get_context("spawn")
+    workers = max(1, min(processes, len(tasks)))
+    with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+        try:
+            yield from tqdm(pool.map(fn, tasks), label, len(tasks))
+        except futures.process.BrokenProcessPool as error:
+            raise GaitError(
+                f"{label}: a worker process died, out of memory or unable to start; a "
+                'script that trains needs its `if __name__ == "__main__":`'
+            ) from error
 
 
 def is_prepared(folder: pathlib.Path) -> bool:

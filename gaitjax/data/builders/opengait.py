@@ -7,13 +7,11 @@ silhouettes u8 [t, 64, 64].
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import pathlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from gaitjax.arguments import unknown
 from gaitjax.data import safe_pickle
@@ -97,11 +95,10 @@ class OpenGait(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(
         self, sequences: list[pathlib.Path], split: str
     ) -> Iterator[tuple[int, dict]]:
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(self._processes) as pool:
-            done = pool.imap(read_sequence, sequences, chunksize=16)
-            bar = tqdm(done, f"preparing {self.name} ({split})", len(sequences))
-            yield from enumerate(bar)
+        label = f"preparing {self.name} ({split})"
+        yield from enumerate(
+            common.in_processes(read_sequence, sequences, self._processes, label)
+        )
 
 
 def read_sequence(folder: pathlib.Path) -> dict[str, str | int | np.ndarray]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import multiprocessing
 import os
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from gaitjax import walkers
 from gaitjax.arguments import unknown
@@ -132,17 +130,9 @@ class Walkers(tfds.core.GeneratorBasedBuilder):
             frames=config.frames,
             seed=config.seed,
         )
-        # Spawned, not forked: jax may already run threads in this process.
-        context = multiprocessing.get_context("spawn")
-        number = 0
-        with context.Pool(min(config.processes, len(people))) as pool:
-            done = pool.imap(one, people)
-            for records in tqdm(
-                done, f"making walkers ({split})", len(people), unit="person"
-            ):
-                for record in records:
-                    yield number, record
-                    number += 1
+        label = f"making walkers ({split})"
+        done = common.in_processes(one, people, config.processes, label)
+        yield from enumerate(record for records in done for record in records)
 
 
 def make_person(
