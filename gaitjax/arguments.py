@@ -62,13 +62,19 @@ def check(
 def unknown(key: str, known: Iterable[str], what: str = "key") -> str:
     """The line for a name that does not exist, with the nearest that does."""
     known = sorted(known)
-    # Dotted keys resemble one another by their common prefix: compare what differs.
-    prefix = key.rpartition(".")[0]
-    short = {name.removeprefix(f"{prefix}."): name for name in known}
-    near = difflib.get_close_matches(key.removeprefix(f"{prefix}."), short, n=1)
+    # Dotted keys of one section resemble one another by their prefix: compare what
+    # differs first, whole keys only where the section is what is misspelt.
+    prefix = key.rpartition(".")[0] + "."
+    siblings = [name for name in known if name.startswith(prefix)] or known
+    short = {name.removeprefix(prefix): name for name in siblings}
+    near = difflib.get_close_matches(key.removeprefix(prefix), short, n=1)
     if near:
         return f"unknown {what} {key}; did you mean {short[near[0]]}?"
-    return f"unknown {what} {key}; there are: {', '.join(known) or 'none'}"
+    if siblings is known:
+        near = difflib.get_close_matches(key, known, n=1)
+        if near:
+            return f"unknown {what} {key}; did you mean {near[0]}?"
+    return f"unknown {what} {key}; there are: {', '.join(siblings) or 'none'}"
 
 
 def _options(fn: Callable) -> dict[str, inspect.Parameter]:

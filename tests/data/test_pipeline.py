@@ -240,3 +240,16 @@ def test_loading_data_never_imports_jax():
     )
     # Grain imports jax itself; what must not happen is that a backend starts.
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_script_without_a_main_guard_fails_instead_of_hanging(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from gaitjax.data.pipeline import find\n"
+        f"find('walkers', {str(tmp_path)!r}, {{'num_train': 2, 'num_test': 1}})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0
+    assert "GaitError: making walkers (train): a worker process died" in done.stderr

@@ -48,6 +48,10 @@ def prepare(
     folder = pathlib.Path(builder.data_dir)
     if is_prepared(folder):
         return folder
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A worker that imports a script without a main guard runs it again, and
+        # would wait here for the lock of the process that waits for the worker.
+        raise GaitError('a script that trains needs its `if __name__ == "__main__":`')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be preparing it just now
