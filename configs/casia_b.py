@@ -39,10 +39,11 @@ def get_config(variant: str | None = None) -> ConfigDict:
     if variant:
         config.data.name = "walkers_casia_b"
         config.data.args = common.section(walkers.make_builder)
-        config.data.update(p=8, k=4, frames=6)
+        config.data.update(p=12, k=4, frames=3, rotate=0.0, erase=0.0)
         narrow(config)
-        config.train.steps = 800
-        config.ckpt.every = 200
+        config.train.steps = 1100
+        config.train.ema = 0.98
+        config.ckpt.every = 250
         config.log.every = 50
     if variant == "tiny":
         tiny(config)

@@ -21,9 +21,10 @@ def get_config(variant: str | None = None) -> ConfigDict:
     narrow(config)
     config.data.name = "walkers"
     config.data.args = common.section(walkers.make_builder)
-    config.data.p, config.data.k, config.data.frames = 8, 4, 6
-    config.train.steps = 600
-    config.ckpt.every = 200
+    config.data.p, config.data.k, config.data.frames = 12, 4, 3
+    config.train.steps = 1100
+    config.train.ema = 0.98
+    config.ckpt.every = 250
     if variant == "tiny":
         tiny(config)
     return config
@@ -34,10 +35,10 @@ def narrow(config: ConfigDict) -> None:
     config.method_args.downsample = 2  # 64 x 44 -> 32 x 22
     config.method_args.backbone_args = common.section(gaitbase.make)
     config.method_args.backbone_args.update(
-        channels=(16, 32, 64), strides=(1, 2, 1), features=64
+        channels=(16, 32, 64), strides=(2, 1, 1), features=64
     )
     config.optim.update(
-        name="adamw", lr=3e-3, weight_decay=5e-4, schedule="cosine", warmup=48
+        name="adamw", lr=3e-3, weight_decay=5e-4, schedule="cosine", warmup=88
     )
 
 

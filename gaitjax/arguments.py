@@ -59,6 +59,17 @@ def check(
             raise GaitError(f"{where}.{key} is missing; set it in the config")
 
 
+def at_least(least: int, **given: int | None) -> None:
+    """Raises GaitError for a number that is too small; None passes.
+
+    The name is that of the config's key, `__` standing for its dots.
+    """
+    for name, value in given.items():
+        if value is not None and value < least:
+            key = name.replace("__", ".")
+            raise GaitError(f"{key}: expected at least {least}, got {value}; raise it")
+
+
 def unknown(key: str, known: Iterable[str], what: str = "key") -> str:
     """The line for a name that does not exist, with the nearest that does."""
     known = sorted(known)
@@ -99,6 +110,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return value is None
     if isinstance(value, bool):  # a bool is an int to Python, not to a config
         return kind is bool
+    if kind is tuple:
+        return isinstance(value, tuple | list)
     if kind is float:
         return isinstance(value, int | float)
     return isinstance(value, kind)

@@ -41,7 +41,7 @@ def extract_run(
 ) -> None:
     """`--mode extract`: embeddings of `eval.split` into an npz in the workdir."""
     run = open_run(config, workdir, create=False, **kwargs)
-    split, rows = eval_rows(run)
+    split, rows = eval_rows(run, run.eval_options.split)
     views = embed(run, restore_model(run), split, rows)
     path = run.workdir / f"embeddings_{run.eval_options.split}.npz"
     write_embeddings(path, views, split.index.select(rows))
@@ -86,10 +86,10 @@ def embed(
     return views
 
 
-def eval_rows(run: Run) -> tuple[Split, np.ndarray]:
-    """The split and the rows of it that `eval.split` means."""
+def eval_rows(run: Run, name: str) -> tuple[Split, np.ndarray]:
+    """The split and the rows of it that a value of `eval.split` means."""
     data = run.data
-    if run.eval_options.split == "test":
+    if name == "test":
         return data.test, np.arange(len(data.test))
     if not len(data.val_rows):
         raise GaitError(
@@ -99,10 +99,15 @@ def eval_rows(run: Run) -> tuple[Split, np.ndarray]:
     return data.train, data.val_rows
 
 
-def evaluate_state(run: Run, state: TrainState) -> list[search.Evaluation]:
-    """One Evaluation per protocol of the data set and per modality embedded."""
+def evaluate_state(
+    run: Run, state: TrainState, split: str | None = None
+) -> list[search.Evaluation]:
+    """One Evaluation per protocol of the data set and per modality embedded.
+
+    split: `test` or `val`; None is `eval.split`.
+    """
     options = run.eval_options
-    split, rows = eval_rows(run)
+    split, rows = eval_rows(run, split or options.split)
     index = split.index.select(rows)
     return [
         search.evaluate(
@@ -129,20 +134,25 @@ def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:
 
 
 def write_results(run: Run, evaluations: list[search.Evaluation]) -> None:
-    """Prints the tables; leaves results.json, results.csv and report.html."""
+    """Prints the tables; leaves results.json, results.csv and report.html.
+
+    Of the validation split they are called results_val.json, and so on.
+    """
     rows = [row for evaluation in evaluations for row in evaluation.rows]
     print(f"\n{tables.results_table(rows)}")
     for evaluation in evaluations:
         for note in evaluation.notes:
             print(f"note: {note}")
-    tables.write_json(run.workdir / "results.json", rows)
-    tables.write_csv(run.workdir / "results.csv", rows)
-    split, chosen = eval_rows(run)
+    name = run.eval_options.split
+    suffix = "" if name == "test" else f"_{name}"
+    tables.write_json(run.workdir / f"results{suffix}.json", rows)
+    tables.write_csv(run.workdir / f"results{suffix}.csv", rows)
+    split, chosen = eval_rows(run, name)
     key = "sils" if "sils" in split.modalities else split.modalities[0]
     pictures = split.with_keys((key,))
     metrics = run.workdir / "metrics.jsonl"
     html.write_report(
-        run.workdir / "report.html",
+        run.workdir / f"report{suffix}.html",
         title=run.workdir.name,
         dataset=run.data.name,
         config=run.config,
@@ -152,7 +162,8 @@ def write_results(run: Run, evaluations: list[search.Evaluation]) -> None:
         frames=lambda row: pictures[int(chosen[row])][key],
     )
     simulated = " (simulated data)" if run.data.name.startswith("walkers") else ""
-    print(f"\nresults{simulated}: {run.workdir}/results.json, results.csv, report.html")
+    files = f"results{suffix}.json, results{suffix}.csv, report{suffix}.html"
+    print(f"\nresults{simulated}: {run.workdir}/{files}")
 
 
 def write_embeddings(

@@ -53,6 +53,12 @@ def main(argv: list[str]) -> None:
         modes[MODE.value](CONFIG.value.to_dict(), WORKDIR.value or default_workdir())
     except GaitError as error:
         fail(str(error))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        fail(
+            f"{error.strerror or error}{where}; make room or mend the permissions, "
+            "then type the same line again: what was saved is still there"
+        )
 
 
 def parse(argv: list[str]) -> list[str]:

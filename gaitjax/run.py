@@ -16,15 +16,16 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from gaitjax.arguments import check, unknown
+from gaitjax.arguments import at_least, check, unknown
 from gaitjax.data import pipeline, schema
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
 from gaitjax.methods import api
+from gaitjax.retrieval import protocols
 from gaitjax.runtime import checkpoint, mesh
 from gaitjax.runtime.optim import make_optimizer
-from gaitjax.runtime.precision import Precision, compute_dtype
-from gaitjax.runtime.state import TrainState, init_state, make_step
+from gaitjax.runtime.precision import Precision, compute_dtype, with_products
+from gaitjax.runtime.state import TrainState, init_state, make_step, stream
 from gaitjax.runtime.workdir import open_workdir
 
 
@@ -33,10 +34,10 @@ class TrainOptions:
     """The config's `train` section.
 
     steps: updates in all. seed: of the parameters, the data order and the noise.
-    precision: inside the networks. ema: decay of the averaged parameters that
-    evaluation then uses. eval_every, refresh_every: steps between evaluations and
-    between a method's refreshes (None: never on the way). init_from: a workdir
-    whose newest checkpoint gives the parameters that fit.
+    precision: inside the networks, see `runtime.precision`. ema: decay of the
+    averaged parameters that evaluation then uses. eval_every, refresh_every: steps
+    between evaluations and between a method's refreshes (None: never on the way).
+    init_from: a workdir whose newest checkpoint gives the parameters that fit.
     """
 
     steps: int
@@ -47,6 +48,11 @@ class TrainOptions:
     refresh_every: int | None = None
     init_from: str | None = None
 
+    def __post_init__(self):
+        at_least(1, train__steps=self.steps)
+        at_least(1, train__eval_every=self.eval_every)
+        at_least(1, train__refresh_every=self.refresh_every)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogOptions:
@@ -55,12 +61,16 @@ class LogOptions:
     every: int = 50
     tensorboard: bool = True
 
+    def __post_init__(self):
+        at_least(1, log__every=self.every)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalOptions:
     """The config's `eval` section.
 
-    split: `test`, or `val` (see data.val). distance: between embeddings. ranks: the
+    split: `test`, or `val` (see data.val). checkpoint: the newest one, or the best by
+    `ckpt.best`. distance: between embeddings. ranks: the
     k of Rank-k. batch: sequences at a time. frames_limit: only so many first frames
     of a sequence. buckets: how many lengths sequences are padded to. rounded: round
     view-pair cells to two decimals before averaging, as OpenGait does. lists: rank
@@ -68,6 +78,7 @@ class EvalOptions:
     """
 
     split: Literal["test", "val"] = "test"
+    checkpoint: Literal["latest", "best"] = "latest"
     distance: Literal["euclidean", "cosine"] = "euclidean"
     ranks: tuple[int, ...] = (1, 5, 10)
     batch: int = 64
@@ -75,6 +86,11 @@ class EvalOptions:
     buckets: int = 4
     rounded: bool = False
     lists: int = 6
+
+    def __post_init__(self):
+        at_least(1, eval__batch=self.batch, eval__buckets=self.buckets)
+        at_least(1, eval__frames_limit=self.frames_limit)
+        at_least(1, **{"eval__ranks": min(self.ranks, default=0)})
 
 
 def sections() -> dict[str, Callable]:
@@ -106,7 +122,6 @@ class Run:
     mesh: jax.sharding.Mesh
     data: pipeline.Data
     method: api.Method
-    key: jax.Array
     rate: Callable[[int], Any]
     step_fn: Callable
     embed_fn: Callable
@@ -135,9 +150,13 @@ def open_run(
     method = make_method(config, data, options)
     if method.source is None:
         PKSampler(data.labels, data.p, data.k, options.seed)  # enough identities?
-    path = open_workdir(workdir, config, create=create)
+    check_best(config["ckpt"]["best"], data, config["eval"]["ranks"])
+    # What refresh embeds with makes the labels, so it belongs to the run.
+    embedding = ("eval.batch", "eval.buckets", "eval.frames_limit")
+    fixed = embedding if method.refresh else ()
+    path = open_workdir(workdir, config, create=create, fixed=fixed)
 
-    key = jax.random.key(options.seed)
+    key = stream(options.seed, "init")
     example = example_batch(data, method)
     params, _ = jax.eval_shape(method.init, key, example)
     tx, rate = make_optimizer(params, options.steps, **config["optim"])
@@ -148,7 +167,7 @@ def open_run(
         jax.eval_shape(init, key, example),
     )
     traces: list[int] = []
-    step = make_step(method, tx, key, options.ema, traces)
+    step = make_step(method, tx, options.seed, options.ema, traces)
     return Run(
         config=config,
         workdir=path,
@@ -158,10 +177,15 @@ def open_run(
         mesh=device_mesh,
         data=data,
         method=method,
-        key=key,
         rate=rate,
-        step_fn=jax.jit(step, donate_argnums=0, out_shardings=everywhere),
-        embed_fn=jax.jit(method.embed, out_shardings=everywhere),
+        step_fn=jax.jit(
+            with_products(step, options.precision),
+            donate_argnums=0,
+            out_shardings=everywhere,
+        ),
+        embed_fn=jax.jit(
+            with_products(method.embed, options.precision), out_shardings=everywhere
+        ),
         init_fn=lambda: jax.jit(init, out_shardings=everywhere)(key, example),
         like=like,
         checkpoints=checkpoint.open_checkpoints(path, **config["ckpt"]),
@@ -181,6 +205,22 @@ def check_config(config: Mapping[str, Any]) -> None:
         )
     for name, fn in sections().items():
         check(fn, config[name], name)
+
+
+def check_best(best: str | None, data: pipeline.Data, ranks: tuple[int, ...]) -> None:
+    """`ckpt.best` names a score of the data set's protocols, on validation people."""
+    if best is None:
+        return
+    metrics = [f"rank-{k}" for k in ranks] + ["mAP", "mINP"]
+    conditions = [name for p in protocols.for_dataset(data.name) for name in p.probes]
+    known = [f"{condition}/{metric}" for condition in conditions for metric in metrics]
+    if best not in known:
+        raise GaitError(unknown(best, known, "metric in ckpt.best"))
+    if not len(data.val_rows):
+        raise GaitError(
+            "ckpt.best chooses on validation identities, but data.val is 0; set "
+            "data.val=0.2 or so"
+        )
 
 
 def make_method(
@@ -219,6 +259,12 @@ def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
     latest = run.checkpoints.latest()
     if latest is not None:
         side = run.checkpoints.side(latest)
+        if side["index"] != run.data.train.index.digest:
+            raise GaitError(
+                f"{run.workdir}: the training set is not the one that step {latest} "
+                "was trained on (other records, or another order); point data.dir at "
+                "that one, or choose another --workdir with train.init_from"
+            )
         labels = np.asarray(side["labels"], np.int32)
         state = run.checkpoints.restore(latest, run.like)
         return state, {"round": side["round"], "labels": labels}
@@ -260,12 +306,15 @@ def init_from(run: Run, state: TrainState, source: str) -> TrainState:
 
 
 def restore_model(run: Run) -> TrainState:
-    """Parameters of the newest checkpoint, for evaluation."""
-    latest = run.checkpoints.latest()
-    if latest is None:
+    """Parameters of the newest or best checkpoint, for evaluation."""
+    which = run.eval_options.checkpoint
+    best = which == "best"
+    step = run.checkpoints.best_step() if best else run.checkpoints.latest()
+    if step is None:
         raise GaitError(
-            f"{run.workdir} has no checkpoint yet; train it first (--mode train)"
+            f"{run.workdir} has no {which} checkpoint; train it first (--mode train"
+            f"{', with ckpt.best' if best else ''})"
         )
-    if latest < run.options.steps:
-        print(f"note: step {latest} of {run.options.steps} in this recipe")
-    return run.checkpoints.restore_model(latest, run.like)
+    if step < run.options.steps:
+        print(f"note: step {step} of {run.options.steps} in this recipe")
+    return run.checkpoints.restore_model(step, run.like)

@@ -8,7 +8,6 @@ one bit for bit. What is built before the first step is in `gaitjax/run.py`.
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,6 @@ import numpy as np
 from tqdm import tqdm
 
 from gaitjax import evaluate
-from gaitjax.arguments import unknown
 from gaitjax.data import pipeline
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
@@ -27,7 +25,8 @@ from gaitjax.run import Run, TrainOptions, open_run, restore_or_init
 from gaitjax.runtime import mesh, metrics_log
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.preempt import Preemption
-from gaitjax.runtime.state import TrainState
+from gaitjax.runtime.state import TrainState, stream
+from gaitjax.runtime.workdir import write_atomically
 
 
 def train(
@@ -42,21 +41,17 @@ def train(
     data, method, options = run.data, run.method, run.options
     state, side = restore_or_init(run)
     start, labels, round_ = int(state.step), side["labels"], side["round"]
-    if start >= options.steps and (run.workdir / "results.json").exists():
+    finished = run.workdir / "finished"  # written last
+    if start >= options.steps and finished.exists():
         run.checkpoints.close()
         print(f"done at step {start}: {run.workdir}/results.json, report.html")
         return state
     print(f"{_verb(start)} {run.workdir} at step {start} of {options.steps}")
-    bank = None
-    if method.prepare:
-        bank = method.prepare(
-            data.train.index, functools.partial(embed_all, run, state)
-        )
 
     log = metrics_log.MetricsLog(
         run.workdir, start=start, tensorboard=run.log_options.tensorboard
     )
-    meter = metrics_log.Meter(data.batch_size * data.clip.most)
+    meter = metrics_log.Meter()
     collapse = metrics_log.CollapseWatch()
     batches: Iterator | None = None
     sampler: Callable[[int], np.ndarray] | None = None
@@ -66,8 +61,10 @@ def train(
         for step in bar:
             # Refresh: new labels, and with them another order of the data.
             if method.refresh and round_ != _round(step, options):
+                check_finite(run, sampler, pending)
                 round_ = _round(step, options)
-                views = embed_all(run, state, jax.random.fold_in(run.key, round_))
+                rng = jax.random.fold_in(stream(options.seed, "refresh"), round_)
+                views = evaluate.embed(run, state, data.train, data.train_rows, rng)
                 found, new = method.refresh(state.model_state, views, round_)
                 labels = np.full(len(data.train), -1, np.int32)
                 labels[data.train_rows] = found
@@ -75,6 +72,7 @@ def train(
                 batches = None
             # Evaluate.
             if step > start and _due(step, options.eval_every):
+                check_finite(run, sampler, pending)
                 log.write(step, evaluate.scores(evaluate.evaluate_state(run, state)))
             # Save, before the next batch is drawn.
             if step > start and _due(step, run.checkpoints.every):
@@ -82,11 +80,12 @@ def train(
                 save(run, state, labels, round_)
             # Next batch.
             if batches is None:
-                sampler = make_sampler(run, labels, round_, bank)
+                sampler = make_sampler(run, labels, round_)
                 batches = make_batches(run, sampler, labels, step)
-            before = time.perf_counter()
+            began = time.perf_counter()
             batch = {**next(batches), "round": np.int32(round_)}
-            meter.waited(time.perf_counter() - before)
+            waited = time.perf_counter() - began
+            frames = int(batch["mask"].sum()) * jax.process_count()
             batch = mesh.to_devices(batch, run.mesh)
             # Step; the previous one is looked at while this one runs.
             with jax.transfer_guard("disallow"):
@@ -94,8 +93,12 @@ def train(
             check_finite(run, sampler, pending)
             pending = (step, metrics)
             # Log.
-            if _due(step + 1, run.log_options.every) or step + 1 == options.steps:
-                values = check_finite(run, sampler, pending)
+            is_logged = _due(step + 1, run.log_options.every)
+            values = {}
+            if is_logged or step + 1 == options.steps:
+                values = check_finite(run, sampler, pending)  # waits for the step
+            meter.step(frames, waited, time.perf_counter() - began)
+            if values:
                 values |= {"lr": float(run.rate(step)), **meter.read()}
                 values["compiles"] = len(run.traces)
                 values["peak_memory_gib"] = metrics_log.peak_memory_gib()
@@ -110,7 +113,7 @@ def train(
             # Leave cleanly.
             if preemption.requested(step) and step + 1 < options.steps:
                 check_finite(run, sampler, pending)
-                save(run, state, labels, round_)
+                save(run, state, labels, round_, in_haste=True)
                 log.close()
                 run.checkpoints.close()
                 bar.close()
@@ -123,17 +126,18 @@ def train(
     log.write(options.steps, evaluate.scores(evaluations))
     log.close()
     evaluate.write_results(run, evaluations)
+    write_atomically(finished, f"step {options.steps}\n")
     return state
 
 
 def make_sampler(
-    run: Run, labels: np.ndarray, round_: int, bank: Any
+    run: Run, labels: np.ndarray, round_: int
 ) -> Callable[[int], np.ndarray]:
     """step -> records of its batch: the method's `source`, else P x K identities."""
     data, source = run.data, run.method.source
     if source is not None:
         index, seed = data.train.index, run.options.seed
-        return lambda step: source(index, seed, step, labels, bank)
+        return lambda step: source(index, seed, step, labels)
     return PKSampler(labels, data.p, data.k, run.options.seed, round_)
 
 
@@ -156,26 +160,26 @@ def make_batches(
     )
 
 
-def embed_all(
-    run: Run, state: TrainState, rng: jax.Array | None = None
-) -> dict[str, np.ndarray]:
-    """{view: f32 [N, p, d]} of the records that are trained on."""
-    return evaluate.embed(run, state, run.data.train, run.data.train_rows, rng)
+def save(
+    run: Run,
+    state: TrainState,
+    labels: np.ndarray,
+    round_: int,
+    in_haste: bool = False,
+) -> None:
+    """Hands the state to the checkpoint writer, with its score for `ckpt.best`.
 
-
-def save(run: Run, state: TrainState, labels: np.ndarray, round_: int) -> None:
-    """Hands the state to the checkpoint writer."""
+    in_haste: somebody wants the machine back, so nothing is evaluated before.
+    """
     metrics = None
-    if run.checkpoints.best:
-        metrics = evaluate.scores(evaluate.evaluate_state(run, state))
-        if run.checkpoints.best not in metrics:
-            raise GaitError(
-                unknown(run.checkpoints.best, metrics, "metric in ckpt.best")
-            )
+    if run.checkpoints.best and not in_haste:
+        found = evaluate.evaluate_state(run, state, "val")
+        metrics = evaluate.scores(found)
     side = {
         "step": int(state.step),
         "round": round_,
         "labels": labels.tolist(),
+        "index": run.data.train.index.digest,
         "names": run.data.names,
         "config": run.config,
         "preprocessing": {"cut": run.data.cut, "shapes": run.data.train.frame_shapes},

@@ -90,12 +90,25 @@ def test_wrong_values_in_a_config(tiny_config, tmp_path):
     assert "expected 'sgd' or 'adam' or 'adamw'" in with_value("optim", "name", "lion")
     assert "expected 1 <= frames <= frames_max" in with_value("data", "frames", 0)
     assert "data.val is a share" in with_value("data", "val", 1.5)
+    for section, key, value in (
+        ("data", "k", 0),
+        ("data", "workers", -1),
+        ("eval", "batch", 0),
+        ("eval", "buckets", 0),
+        ("ckpt", "keep", 0),
+        ("ckpt", "every", 0),
+        ("log", "every", 0),
+        ("train", "steps", 0),
+        ("optim", "hold", 0),
+    ):
+        message = with_value(section, key, value)
+        assert message.startswith(f"{section}.{key}: expected at least ")
     message = with_value("data", "p", 7)
     assert "wants 7 identities, the training set has 6" in message
     assert "lower data.p to at most 6" in message
     assert "unknown walkers set" not in message
     assert "no parameter matches ['encoder']" in with_value(
-        "optim", "groups", {"encoder": {"lr": 0.1}}
+        "optim", "groups", (("encoder", 0.1, 1.0),)
     )
 
 
@@ -117,6 +130,14 @@ def test_unknown_names_list_what_exists(tiny_config, tmp_path):
     args = {**tiny_config["method_args"], "downsample": 3}
     config = {**tiny_config, "method_args": args}
     assert "does not divide sils of 64 x 44" in refused(config, tmp_path)
+    backbone = {**tiny_config["method_args"]["backbone_args"], "bins": (15,)}
+    args = {**tiny_config["method_args"], "backbone_args": backbone}
+    config = {**tiny_config, "method_args": args}
+    assert "cannot be cut into 15 equal strips" in refused(config, tmp_path)
+    backbone = {**backbone, "channels": (4, 8)}
+    args = {**tiny_config["method_args"], "backbone_args": backbone}
+    config = {**tiny_config, "method_args": args}
+    assert "2 channels and 3 strides" in refused(config, tmp_path)
     config = {**tiny_config, "optimizer": {}}
     assert "unknown config section optimizer; did you mean optim?" in refused(
         config, tmp_path
@@ -172,7 +193,7 @@ def test_checkpoint_of_another_network(done, tiny_config, tmp_path):
     with pytest.raises(GaitError, match="checkpoint of another network: .*fcs/kernel"):
         train(other, tmp_path / "run", num_devices=1)
     (tmp_path / "run" / "config.json").unlink()
-    tiny_config["data"]["args"]["num_train"] = 5
+    tiny_config["data"]["val"] = 0.17
     with pytest.raises(GaitError, match="another number of classes: .*16x8x6 there"):
         train(tiny_config, tmp_path / "run", num_devices=1)
     assert snapshot(tmp_path / "run" / "checkpoints") == before

@@ -144,7 +144,7 @@ def test_one_device_and_four_give_the_same_losses(tiny_config, tmp_path):
     four = open_run(tiny_config, tmp_path, num_devices=4)
     state = one.init_fn()
     labels = one.data.labels
-    batches = make_batches(one, make_sampler(one, labels, 0, None), labels, 0)
+    batches = make_batches(one, make_sampler(one, labels, 0), labels, 0)
     for _ in range(4):
         batch = {**next(batches), "round": np.int32(0)}
         same = jax.device_put(jax.device_get(state), mesh.replicated(four.mesh))
@@ -188,13 +188,13 @@ def test_rounds_relabel_and_resume_exactly(tiny_config, tmp_path, monkeypatch):
     assert_equal_bits(train(tiny_config, tmp_path / "stopped"), state)
 
 
-def test_prepare_and_source_choose_the_records(tiny_config, tmp_path):
-    tiny_config["method"] = "helpers.banked"
+def test_source_chooses_the_records(tiny_config, tmp_path):
+    tiny_config["method"] = "helpers.sourced"
     tiny_config["train"]["steps"] = 2
+    tiny_config["data"]["workers"] = 1  # a method's source travels to workers
     train(tiny_config, tmp_path)
     run = open_run(tiny_config, tmp_path)
-    bank = run.method.prepare(run.data.train.index, lambda: {"sils": np.ones((180, 1))})
-    sampler = make_sampler(run, run.data.labels, 0, bank)
+    sampler = make_sampler(run, run.data.labels, 0)
     batch = next(make_batches(run, sampler, run.data.labels, 1))
     assert batch["index"].tolist() == list(range(8, 16))
 
@@ -212,16 +212,40 @@ def test_damaged_shard_stops_training_with_its_name(tiny_config, tmp_path):
         train(tiny_config, tmp_path / "run")
 
 
-def test_average_of_the_weights_and_best_checkpoint(tiny_config, tmp_path):
+def test_average_of_the_weights_and_best_checkpoint(tiny_config, tmp_path, capsys):
+    tiny_config["data"].update(val=0.34, p=3)
     tiny_config["train"].update(ema=0.5, eval_every=4)
     tiny_config["ckpt"].update(keep=1, best="NM/rank-1", every=2)
     state = train(tiny_config, tmp_path)
     apart = jax.tree.map(lambda a, b: float(abs(a - b).max()), state.params, state.ema)
     assert max(jax.tree.leaves(apart)) > 0
-    kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir()}
     lines = [x for x in read(tmp_path / "metrics.jsonl") if "NM/rank-1" in x]
     assert [line["step"] for line in lines] == [4, 8]
-    assert 8 in kept and len(kept) <= 2
+    # A new process still knows which one is best, and evaluates it.
+    again = open_run(tiny_config, tmp_path)
+    best = again.checkpoints.best_step()
+    kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {best, 8}
+    score = again.checkpoints.score(best)
+    assert all(score >= again.checkpoints.score(step) for step in kept)
+    tiny_config["eval"].update(split="val", checkpoint="best")
+    evaluate.evaluate_run(tiny_config, tmp_path, num_devices=1)
+    rows = json.loads((tmp_path / "results_val.json").read_text())["rows"]
+    assert rows[0]["value"] == pytest.approx(score)
+
+
+def test_set_that_changed_since_is_refused(finished, tmp_path):
+    config, workdir, _ = finished
+    shutil.copytree(workdir, tmp_path / "run")
+    run = open_run(config, tmp_path / "run")
+    index = dataclasses.replace(run.data.train.index, take=run.data.train.index.view)
+    assert index.digest == run.data.train.index.digest
+    shorter = index.select(np.arange(len(index) - 1))
+    data = dataclasses.replace(
+        run.data, train=dataclasses.replace(run.data.train, index=shorter)
+    )
+    with pytest.raises(GaitError, match="the training set is not the one that step 8"):
+        restore_or_init(dataclasses.replace(run, data=data))
 
 
 def test_init_from_another_run_keeps_what_fits(finished, tiny_config, tmp_path, capsys):

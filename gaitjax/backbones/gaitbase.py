@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gaitjax.errors import GaitError
 from gaitjax.layers.conv import BasicBlock, Conv
 from gaitjax.layers.norm import BatchNorm
 from gaitjax.layers.parts import SeparateBNNecks, SeparateFCs
@@ -89,6 +90,11 @@ def make(
     features: int = 256,
 ) -> GaitBase:
     """GaitBase from a config's `backbone_args`."""
+    if len(channels) != len(strides):
+        raise GaitError(
+            f"method_args.backbone_args has {len(channels)} channels and "
+            f"{len(strides)} strides; give one stride per stage"
+        )
     return GaitBase(
         num_classes, tuple(channels), tuple(strides), tuple(bins), features, dtype
     )

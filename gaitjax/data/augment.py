@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
-FRAME_MARGIN = 10  # columns; of a 64 wide frame
+FRAME_MARGIN = 10  # columns per 64 (cut) or 44 (perspective) of width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Augment:
     ) -> Draw:
         """What happens to one sequence whose stored frames have (height, width)."""
         height, width = size
-        corners = rng.integers(0, FRAME_MARGIN, 4) * (width // 64)
+        corners = rng.integers(0, max(FRAME_MARGIN * (width // 44), 1), 4)
         kept = width - 2 * cut_columns(width) if cut else width
         return Draw(
             corners=corners if rng.random() < self.perspective else None,

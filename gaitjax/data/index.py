@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,6 +35,14 @@ class Index:
         """`subject-condition-view` of every row, str [n]."""
         rows = zip(self.subject, self.condition, self.view, strict=True)
         return np.array(["-".join(row) for row in rows], dtype=np.str_)
+
+    @property
+    def digest(self) -> str:
+        """A hash of names, lengths and order: the same digest, the same records."""
+        rows = "\n".join(
+            f"{n} {t}" for n, t in zip(self.names, self.num_frames, strict=True)
+        )
+        return hashlib.sha256(rows.encode()).hexdigest()[:16]
 
     def select(self, rows: np.ndarray) -> Index:
         """The index of some rows (a boolean mask or row numbers), in that order."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
 import numpy as np
 
-from gaitjax.arguments import check
+from gaitjax.arguments import at_least, check
 from gaitjax.data import schema
 from gaitjax.data.augment import Augment, cut_columns, cut_sides
 from gaitjax.data.buckets import bucket_lengths, eval_batches
@@ -31,9 +32,10 @@ Batch = dict[str, np.ndarray]
 class Data:
     """A prepared set and how batches are made of it.
 
-    train, test, val: splits (val: the last share of the training identities,
-    which `train` then lacks; None without). labels: i32 per record of `train`, the
-    class of its subject, with its name in `names`.
+    train, test: splits. train_rows, val_rows: records of `train` that are trained
+    on, and those of the last identities that are kept for validation. labels: i32
+    per record of `train`, the class of its subject, with its name in `names`; -1
+    for those kept back.
     """
 
     name: str
@@ -97,6 +99,8 @@ def make_data(
     kept for validation. workers: processes (0: threads of this one). prefetch:
     batches made ahead.
     """
+    at_least(1, data__p=p, data__k=k)
+    at_least(0, data__skip=skip, data__workers=workers, data__prefetch=prefetch)
     most = frames if frames_max is None else frames_max
     if not 1 <= frames <= most:
         raise GaitError(
@@ -174,8 +178,14 @@ def train_batches(
         options = grain.MultiprocessingOptions(
             num_workers=data.workers, per_worker_buffer_size=max(1, data.prefetch)
         )
-        stream = stream.mp_prefetch(options)
+        stream = stream.mp_prefetch(options, worker_init_fn=leave_signals)
     return iter(stream)
+
+
+def leave_signals(worker: int, workers: int) -> None:
+    """Ctrl-C reaches a whole process group; the loop alone decides when to stop."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,7 +56,13 @@ class SeparateBNNecks(nn.Module):
         kernel = self.param("kernel", part_xavier, shape)
         x = BatchNorm(feature_axes=2, name="bn")(x, train=train)
         x = unit(x, axis=-1)
-        logits = jnp.einsum("npd,pdc->npc", x, unit(kernel, axis=1))
+        # Accelerators round float32 products to TF32 or bf16 unless told otherwise.
+        logits = jnp.einsum(
+            "npd,pdc->npc",
+            x,
+            unit(kernel, axis=1),
+            precision=jax.lax.Precision.HIGHEST,
+        )
         return x, logits
 
 

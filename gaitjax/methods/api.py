@@ -45,9 +45,7 @@ class Method:
       batch carries `step`, `round` and `index` too. Metrics are scalars; the terms
       of the loss are called <term>/loss, so that a non-finite one can be named.
     embed(params, model_state, batch, rng=None) -> {view: f32 [n, p, d]}
-    prepare(index, embed_all) -> bank: before the first step, also of a resumed run;
-      embed_all() gives {view: f32 [N, p, d]} of the records that are trained on.
-    source(index, seed, step, labels, bank) -> records i64 [n] of batch `step`.
+    source(index, seed, step, labels) -> records i64 [n] of batch `step`.
     refresh(model_state, {view: f32 [N, p, d]}, round) -> labels i32 [N],
       model_state: new labels for the records that are trained on, -1 = not drawn.
     """
@@ -58,7 +56,6 @@ class Method:
     loss: Callable[[Tree, Tree, Batch, jax.Array], tuple[jax.Array, tuple[Tree, dict]]]
     embed: Callable[..., dict[str, jax.Array]]
     optional_keys: tuple[str, ...] = ()
-    prepare: Callable | None = None
     source: Callable[..., np.ndarray] | None = None
     refresh: Callable[..., tuple[np.ndarray, Tree]] | None = None
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from gaitjax.errors import GaitError
+
 
 def temporal_max(x: jax.Array, mask: jax.Array) -> jax.Array:
     """x [n, t, ...], mask [n, t] (1 = a real frame) -> [n, ...], padding left out."""
@@ -24,7 +26,7 @@ def horizontal_pyramid(x: jax.Array, bins: Sequence[int]) -> jax.Array:
     parts = []
     for b in bins:
         if height * width % b:
-            raise ValueError(
+            raise GaitError(
                 f"a {height} x {width} feature map cannot be cut into {b} equal "
                 "strips; choose bins that divide its height"
             )

@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from gaitjax.arguments import at_least
 from gaitjax.errors import GaitError
 from gaitjax.runtime.state import TrainState
 
@@ -33,8 +34,10 @@ class Checkpoints:
         best: str | None = None,
     ):
         """every: steps between saves. keep: how many of the last ones stay. best:
-        the metric (such as `NM/rank-1`) whose best checkpoint stays beside them.
+        the metric (such as `NM/rank-1`, on the validation identities) whose best
+        checkpoint stays beside them.
         """
+        at_least(1, ckpt__every=every, ckpt__keep=keep)
         policies = [checkpoint_managers.LatestN(keep)]
         if best:
             policies.append(
@@ -54,12 +57,23 @@ class Checkpoints:
             },
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                # Orbax writes metrics down only where it is told how to rank them.
+                best_fn=(lambda metrics: metrics[best]) if best else None,
             ),
         )
 
     def latest(self) -> int | None:
         """The step of the newest whole checkpoint, or None."""
         return self._manager.latest_step()
+
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint by `ckpt.best`, or None."""
+        return self._manager.best_step()
+
+    def score(self, step: int) -> float | None:
+        """The value of `ckpt.best` at a step, where it was measured."""
+        metrics = self._manager.metrics(step)
+        return None if metrics is None else metrics[self.best]
 
     def save(
         self,

@@ -30,7 +30,8 @@ def check_device(device: str | None) -> None:
             f"no {device or 'usable'} device: {line}; run with --device cpu, or "
             "install JAX for your accelerator (pip install -e '.[cuda12]')"
         ) from error
-    if device is None and backend == "cpu" and glob.glob("/dev/nvidia[0-9]*"):
+    chosen = device or jax.config.jax_platforms  # the flag, or $JAX_PLATFORMS
+    if not chosen and backend == "cpu" and glob.glob("/dev/nvidia[0-9]*"):
         raise GaitError(
             "this machine has an NVIDIA device, but JAX runs on the CPU: install the "
             "GPU build (pip install -e '.[cuda12]'), or run with --device cpu"

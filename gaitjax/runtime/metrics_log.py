@@ -7,12 +7,13 @@ import math
 import pathlib
 import resource
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 from tensorboardX import SummaryWriter
+
+from gaitjax.runtime.workdir import write_atomically
 
 
 class MetricsLog:
@@ -22,7 +23,8 @@ class MetricsLog:
         self.path = workdir / "metrics.jsonl"
         if self.path.exists():
             done = [line for line in read(self.path) if line["step"] <= start]
-            self.path.write_text("".join(json.dumps(line) + "\n" for line in done))
+            text = "".join(json.dumps(line) + "\n" for line in done)
+            write_atomically(self.path, text)
         self._board = (
             SummaryWriter(str(workdir), purge_step=start + 1) if tensorboard else None
         )
@@ -54,29 +56,34 @@ def read(path: pathlib.Path) -> list[dict[str, float]]:
 
 
 class Meter:
-    """Frames per second and the share of time that went into waiting for data."""
+    """Frames per second and the share of time that went into waiting for data.
 
-    def __init__(self, frames_per_step: int):
-        self._frames = frames_per_step
-        self._waited = 0.0
-        self._steps = 0
-        self._since = time.perf_counter()
+    Only steps count: evaluating, refreshing and saving lie between them.
+    """
 
-    def waited(self, seconds: float) -> None:
-        """Notes one more step, and how long it waited for its batch."""
-        self._waited += seconds
+    def __init__(self):
+        self._start()
+
+    def _start(self) -> None:
+        self._frames = self._steps = 0
+        self._waited = self._wall = 0.0
+
+    def step(self, frames: int, waited: float, seconds: float) -> None:
+        """Notes a step: its real frames, how long it waited, how long it took."""
+        self._frames += frames
         self._steps += 1
+        self._waited += waited
+        self._wall += seconds
 
     def read(self) -> dict[str, float]:
         """The rates since the last call."""
-        now = time.perf_counter()
-        wall = max(now - self._since, 1e-9)
+        wall = max(self._wall, 1e-9)
         rates = {
-            "frames_per_s": self._steps * self._frames / wall,
+            "frames_per_s": self._frames / wall,
             "steps_per_s": self._steps / wall,
             "data_wait": self._waited / wall,
         }
-        self._waited, self._steps, self._since = 0.0, 0, now
+        self._start()
         return rates
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
 import optax
 
+from gaitjax.arguments import at_least
 from gaitjax.errors import GaitError
 
 Name = Literal["sgd", "adam", "adamw"]
@@ -30,7 +30,7 @@ def make_optimizer(
     hold: int = 1,
     warmup: int = 0,
     clip: float | None = None,
-    groups: Mapping | None = None,
+    groups: tuple[tuple, ...] = (),
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The update rule for `params`, and the learning rate by step.
 
@@ -39,20 +39,19 @@ def make_optimizer(
     schedule: `multistep` multiplies by gamma at each milestone; `cosine` falls to
     final_lr at the last step, constant over stretches of `hold` steps (SwinGait's
     1000). `warmup` steps rise linearly before it. `clip` bounds the gradient's
-    global norm. `groups` maps a pattern (searched in a parameter's path; of
-    several that match the longest counts, as configs keep no order) to {lr, decay},
-    factors on both.
+    global norm. `groups` are (pattern, factor on lr, factor on decay); the first
+    whose pattern is found in a parameter's path counts.
     """
     rate = _schedule(steps, schedule, lr, milestones, gamma, final_lr, hold, warmup)
-    groups = {str(k): dict(v) for k, v in (groups or {}).items()}
-    groups = dict(sorted(groups.items(), key=lambda item: (-len(item[0]), item[0])))
+    at_least(1, optim__hold=hold)
+    at_least(0, optim__warmup=warmup)
     rule = _rule(name, momentum, weight_decay, rate, 1.0, 1.0)
     if groups:
         rules = {
-            pattern: _rule(name, momentum, weight_decay, rate, **_factors(pattern, g))
-            for pattern, g in groups.items()
+            pattern: _rule(name, momentum, weight_decay, rate, lr_factor, decay_factor)
+            for pattern, lr_factor, decay_factor in map(_checked_group, groups)
         }
-        labels = _group_labels(params, tuple(groups))
+        labels = _group_labels(params, tuple(rules))
         rule = optax.multi_transform({**rules, "": rule}, labels)
     if clip:
         rule = optax.chain(optax.clip_by_global_norm(clip), rule)
@@ -108,13 +107,14 @@ def _schedule(
     return optax.join_schedules([rise, main], [warmup])
 
 
-def _factors(pattern: str, group: Mapping[str, float]) -> dict[str, float]:
-    strangers = set(group) - {"lr", "decay"}
-    if strangers:
+def _checked_group(group: tuple) -> tuple[str, float, float]:
+    kinds = [isinstance(x, int | float) for x in group] if len(group) == 3 else []
+    if kinds != [False, True, True]:
         raise GaitError(
-            f"optim.groups[{pattern!r}] takes lr and decay, got {sorted(strangers)}"
+            f"optim.groups: expected (pattern, factor on lr, factor on decay), got "
+            f"{group!r}; change it in the config"
         )
-    return {"lr": group.get("lr", 1.0), "decay": group.get("decay", 1.0)}
+    return tuple(group)
 
 
 def _group_labels(params: Any, patterns: tuple[str, ...]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,16 +29,22 @@ class TrainState:
         return self.params if self.ema is None else self.ema
 
 
+def stream(seed: int, use: Literal["init", "step", "refresh"]) -> jax.Array:
+    """A key of its own for each use of randomness."""
+    tags = ("init", "step", "refresh")
+    return jax.random.fold_in(jax.random.key(seed), tags.index(use))
+
+
 def make_step(
     method: Method,
     tx: optax.GradientTransformation,
-    key: jax.Array,
+    seed: int,
     ema: float | None,
     traces: list[int],
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """One update: (state, batch) -> (state, metrics). Pure; to be jitted.
 
-    Randomness depends on the seed's key and the step alone, so that a resumed run
+    Randomness depends on the seed and the step alone, so that a resumed run
     draws what an uninterrupted one does. `traces` grows by one whenever JAX traces
     the step: more than one entry is a recompilation that somebody should look at.
     """
@@ -46,7 +52,9 @@ def make_step(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict]:
         traces.append(len(traces) + 1)
         batch = {**batch, "step": state.step}
-        rng = jax.random.fold_in(key, state.step)
+        # The key is made here: a closed-over array would be a transfer that the
+        # loop's guard forbids on an accelerator.
+        rng = jax.random.fold_in(stream(seed, "step"), state.step)
         gradient = jax.value_and_grad(method.loss, has_aux=True)
         (loss, (model_state, metrics)), grads = gradient(
             state.params, state.model_state, batch, rng

@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gaitjax.errors import GaitError
@@ -14,14 +14,21 @@ from gaitjax.errors import GaitError
 MIN_FREE_BYTES = 64 << 20
 
 
-def open_workdir(path: str | os.PathLike, config: Mapping, *, create: bool = True):
+def open_workdir(
+    path: str | os.PathLike,
+    config: Mapping,
+    *,
+    create: bool = True,
+    fixed: Sequence[str] = (),
+) -> pathlib.Path:
     """The run's folder as a Path; its config.json is compared, and written.
 
     create: whether there may be no run yet; without it nothing is written.
 
     Raises GaitError where it is not a folder, not writable, full, or the run of
     another config (the differing keys are named). What is only said about looking
-    at the run (`eval`, `log`, `ckpt`, where data lie, how many workers) may differ.
+    at the run (`eval`, `log`, `ckpt`, where data lie, how many workers) may differ,
+    except for the keys in `fixed`; and so may anything as long as nothing is saved.
     """
     path = pathlib.Path(path).absolute()
     if path.exists() and not path.is_dir():
@@ -36,7 +43,7 @@ def open_workdir(path: str | os.PathLike, config: Mapping, *, create: bool = Tru
                 f"--workdir {path} has {free >> 20} MiB left, expected at least "
                 f"{MIN_FREE_BYTES >> 20}; free some space or choose another disk"
             )
-        _check_or_write(path / "config.json", config, create)
+        _check_or_write(path / "config.json", config, create, fixed)
     except OSError as error:
         raise GaitError(
             f"cannot write to --workdir {path}: {error.strerror}; choose another, or "
@@ -45,24 +52,30 @@ def open_workdir(path: str | os.PathLike, config: Mapping, *, create: bool = Tru
     return path
 
 
-def _check_or_write(path: pathlib.Path, config: Mapping, write: bool) -> None:
+def _check_or_write(
+    path: pathlib.Path, config: Mapping, write: bool, fixed: Sequence[str]
+) -> None:
     config = json.loads(json.dumps(config))
-    if path.exists():
+    saved = [p for p in (path.parent / "checkpoints").glob("*") if p.name.isdigit()]
+    if path.exists() and saved:
         try:
             theirs = json.loads(path.read_text())
         except json.JSONDecodeError as error:
             raise GaitError(
                 f"{path} is not readable JSON ({error}); choose another --workdir"
             ) from error
-        _refuse_other_run(path.parent, flat(theirs), flat(config))
+        _refuse_other_run(path.parent, flat(theirs), flat(config), fixed)
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(13, "Permission denied")
     if write:
         write_atomically(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def _refuse_other_run(path: pathlib.Path, theirs: dict, ours: dict) -> None:
-    keys = [key for key in sorted(theirs.keys() | ours.keys()) if not _is_free(key)]
+def _refuse_other_run(
+    path: pathlib.Path, theirs: dict, ours: dict, fixed: Sequence[str]
+) -> None:
+    keys = sorted(theirs.keys() | ours.keys())
+    keys = [key for key in keys if key in fixed or not _is_free(key)]
     differing = [key for key in keys if theirs.get(key) != ours.get(key)]
     if differing:
         listed = ", ".join(

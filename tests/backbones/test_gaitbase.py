@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gaitjax.backbones.gaitbase import GaitBase
+from gaitjax.errors import GaitError
 from gaitjax.interop import opengait
 
 NETWORKS = {"gaitbase": "sil", "lidargait": "depth"}
@@ -141,5 +142,5 @@ def test_masked_training_equals_the_same_frames_unpadded():
 def test_bins_that_do_not_divide_the_map_are_an_error():
     model = GaitBase(bins=(7,), channels=(4,), strides=(2,))
     x = jnp.zeros((1, 2, 16, 8, 1))
-    with pytest.raises(ValueError, match="7 equal strips"):
+    with pytest.raises(GaitError, match="7 equal strips"):
         model.init(jax.random.key(0), x, jnp.ones((1, 2)), train=False)

@@ -1,6 +1,7 @@
 """Batches: the same from anywhere, several modalities in step, and bad sets."""
 
 import dataclasses
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -58,8 +59,29 @@ def test_batches_do_not_depend_on_where_one_starts_or_on_threads(tiny_data):
     assert (whole[0]["sils"] != whole[1]["sils"]).any()
 
 
+def backend_started(step):
+    """A sampler that tells, instead of records, whether JAX runs where it is."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    in_worker = multiprocessing.parent_process() is not None
+    return np.array([in_worker, bool(bridge and bridge._backends)], np.int64)
+
+
 def test_worker_processes_make_the_same_batches(tiny_data):
     assert_same(batches(tiny_data), batches(tiny_data, workers=2))
+
+
+def test_worker_processes_start_no_backend(tiny_data):
+    data = dataclasses.replace(tiny_data, workers=1)
+    (batch,) = pipeline.train_batches(
+        data,
+        data.train.with_keys(("sils",)),
+        backend_started,
+        data.labels,
+        seed=0,
+        start=0,
+        stop=1,
+    )
+    assert batch["index"].tolist() == [1, 0]
 
 
 def test_processes_share_a_batch(tiny_data):

@@ -61,28 +61,24 @@ def test_adam_couples_its_decay_and_adamw_does_not(name):
 
 
 def test_groups_scale_rate_and_decay():
-    groups = {"backbone": {"lr": 0.1}, r"backbone/bn$": {"decay": 0.0, "lr": 0.1}}
-    got = run(
-        1, name="adamw", lr=0.1, weight_decay=0.5, schedule="constant", groups=groups
-    )
-    # Of two patterns that match, the longer one counts.
+    options = dict(name="adamw", lr=0.1, weight_decay=0.5, schedule="constant")
+    groups = (("backbone/bn$", 0.1, 0.0), ("backbone", 0.1, 1.0))
+    got = run(1, groups=groups, **options)
+    # Of two patterns that match, the first counts.
     np.testing.assert_allclose(got["backbone"]["bn"], 0.5 + 0.01, rtol=1e-5)
     np.testing.assert_allclose(
         got["backbone"]["kernel"][0], 1 - 0.01 * (1 + 0.5), rtol=1e-5
     )
     np.testing.assert_allclose(got["head"]["kernel"], 3 - 0.1 * (1 + 0.5 * 3), 1e-5)
-    groups = {r"bn$": {"decay": 0.0}}
-    got = run(
-        1, name="adamw", lr=0.1, weight_decay=0.5, schedule="constant", groups=groups
-    )
+    got = run(1, groups=(("bn$", 1.0, 0.0),), **options)
     np.testing.assert_allclose(got["backbone"]["bn"], 0.5 + 0.1, rtol=1e-5)
 
 
 def test_groups_that_say_nothing_are_errors():
     with pytest.raises(GaitError, match="no parameter matches"):
-        make_optimizer(PARAMS, 10, groups={"neck": {}})
-    with pytest.raises(GaitError, match="takes lr and decay, got"):
-        make_optimizer(PARAMS, 10, groups={"head": {"momentum": 1.0}})
+        make_optimizer(PARAMS, 10, groups=(("neck", 1.0, 1.0),))
+    with pytest.raises(GaitError, match="expected .pattern, factor on lr"):
+        make_optimizer(PARAMS, 10, groups=(("head", 1.0),))
 
 
 def test_multistep_falls_at_its_milestones():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
+import itertools
 import multiprocessing
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,8 +74,16 @@ def in_processes(
     context = multiprocessing.get_context("spawn")
     workers = max(1, min(processes, len(tasks)))
     with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+        # A few tasks ahead, so that what is done but not yet written stays small.
+        todo = iter(tasks)
+        ahead = collections.deque(
+            pool.submit(fn, task) for task in itertools.islice(todo, 4 * workers)
+        )
         try:
-            yield from tqdm(pool.map(fn, tasks), label, len(tasks))
+            for _ in tqdm(tasks, label):
+                result = ahead.popleft().result()
+                ahead.extend(pool.submit(fn, t) for t in itertools.islice(todo, 1))
+                yield result
         except futures.process.BrokenProcessPool as error:
             raise GaitError(
                 f"{label}: a worker process died, out of memory or unable to start; a "

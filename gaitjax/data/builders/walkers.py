@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from gaitjax import walkers
-from gaitjax.arguments import unknown
+from gaitjax.arguments import at_least, unknown
 from gaitjax.data.builders import common
 from gaitjax.errors import GaitError
 
@@ -70,6 +70,14 @@ def make_builder(
     if name not in twins():
         raise GaitError(unknown(name, twins(), "walkers set"))
     twin = twins()[name]
+    at_least(
+        1,
+        data__args__num_train=num_train,
+        data__args__num_test=num_test,
+        data__args__frames=frames,
+        data__args__processes=processes,
+    )
+    at_least(0, data__args__seed=seed)
     num_train, num_test = num_train or twin.num_train, num_test or twin.num_test
     twin = dataclasses.replace(twin, num_train=num_train, num_test=num_test)
     label = f"{name}-{num_train}+{num_test}ids-{frames}frames-seed{seed}"
