@@ -41,7 +41,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
         config.data.args = common.section(walkers.make_builder)
         config.data.update(p=12, k=4, frames=3, rotate=0.0, erase=0.0)
         narrow(config)
-        config.train.steps = 1100
+        config.train.steps = 900
         config.train.ema = 0.98
         config.ckpt.every = 250
         config.log.every = 50

@@ -22,7 +22,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.data.name = "walkers"
     config.data.args = common.section(walkers.make_builder)
     config.data.p, config.data.k, config.data.frames = 12, 4, 3
-    config.train.steps = 1100
+    config.train.steps = 900
     config.train.ema = 0.98
     config.ckpt.every = 250
     if variant == "tiny":
@@ -38,7 +38,7 @@ def narrow(config: ConfigDict) -> None:
         channels=(16, 32, 64), strides=(2, 1, 1), features=64
     )
     config.optim.update(
-        name="adamw", lr=3e-3, weight_decay=5e-4, schedule="cosine", warmup=88
+        name="adamw", lr=3e-3, weight_decay=5e-4, schedule="cosine", warmup=72
     )
 
 
