@@ -6,8 +6,9 @@ Needs the prepared data set. Published Rank-1, same view left out: NM 97.6, BG 9
 CL 77.4 % (OpenGait model zoo; not reproduced here, the data set is by agreement
 only). 60,000 steps of 128 clips of 30 frames.
 
-`:walkers` is the same recipe scaled down, on a synthetic twin with CASIA-B's views,
-conditions and protocol; `:tiny` is seconds of that.
+`:walkers` is the recipe scaled down to a CPU (narrow network, AdamW, no augmentation),
+on a synthetic twin with CASIA-B's views, conditions and protocol; `:tiny` is seconds
+of that.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from gaitjax.runtime import checkpoint, mesh
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import Precision, compute_dtype, with_products
 from gaitjax.runtime.state import TrainState, init_state, make_step, stream
-from gaitjax.runtime.workdir import open_workdir
+from gaitjax.runtime.workdir import claim_workdir, open_workdir
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,6 +143,7 @@ def open_run(
     create: whether a workdir without a run is fine. num_devices: only the first few.
     """
     check_config(config)
+    path = open_workdir(workdir, create=create)
     options = TrainOptions(**config["train"])
     device_mesh = mesh.make_mesh(num_devices)
     data = pipeline.make_data(**config["data"])
@@ -154,7 +155,7 @@ def open_run(
     # What refresh embeds with makes the labels, so it belongs to the run.
     embedding = ("eval.batch", "eval.buckets", "eval.frames_limit")
     fixed = embedding if method.refresh else ()
-    path = open_workdir(workdir, config, create=create, fixed=fixed)
+    claim_workdir(path, config, write=create, fixed=fixed)
 
     key = stream(options.seed, "init")
     example = example_batch(data, method)

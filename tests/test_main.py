@@ -215,15 +215,18 @@ def test_modes_that_need_a_run(done, tiny_config, tmp_path, capsys):
 
 def test_folder_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write all
-    with pytest.raises(GaitError, match="cannot write to --workdir .*Permission"):
-        workdir.open_workdir(tmp_path, {})
+    with pytest.raises(GaitError, match="is not writable; choose another"):
+        workdir.open_workdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GaitError, match="cannot make --workdir .*: Not a directory"):
+        workdir.open_workdir(tmp_path / "file" / "run")
 
 
 def test_full_disk(tmp_path, monkeypatch):
     full = shutil._ntuple_diskusage(100 << 30, 100 << 30, 1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
     with pytest.raises(GaitError, match="has 1 MiB left"):
-        workdir.open_workdir(tmp_path, {})
+        workdir.open_workdir(tmp_path)
 
 
 def test_disk_that_fills_up_while_saving_keeps_the_last_checkpoint(

@@ -14,6 +14,7 @@ import time
 
 import golden
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,6 +23,7 @@ from gaitjax import run as runs
 from gaitjax import train as loop
 from gaitjax.data import pipeline
 from gaitjax.errors import GaitError
+from gaitjax.methods import api
 from gaitjax.run import restore_or_init
 from gaitjax.runtime import mesh
 from gaitjax.runtime.metrics_log import read
@@ -300,6 +302,29 @@ def test_batch_size_and_padding_leave_embeddings_unchanged(finished, tmp_path):
     for devices, batch, buckets in ((1, 64, 1), (1, 7, 3), (4, 16, 2)):
         other = embed(devices, batch=batch, buckets=buckets)
         assert np.abs(other - alone).max() < 1e-5 * scale
+
+
+def test_bfloat16_network_embeds_like_the_float32_one(finished):
+    config, workdir, _ = finished
+    run = open_run(config, workdir)
+    state, _ = restore_or_init(run)
+    rows = np.arange(20)
+    want = evaluate.embed(run, state, run.data.test, rows)["sils"]
+    info = api.Info(len(run.data.names), run.data.shapes(("sils",)))
+    half = api.make("supervised", info, config["method_args"], jnp.bfloat16)
+    run = dataclasses.replace(run, embed_fn=jax.jit(half.embed))
+    got = evaluate.embed(run, state, run.data.test, rows)["sils"]
+    assert got.dtype == np.float32 and np.abs(got - want).max() > 0
+    cosine = (got * want).sum(-1) / np.linalg.norm(got, axis=-1)
+    assert (cosine / np.linalg.norm(want, axis=-1)).mean() > 0.999
+
+
+def test_bfloat16_trains(tiny_config, tmp_path):
+    tiny_config["train"].update(precision="bf16", steps=2)
+    state = train(tiny_config, tmp_path)
+    leaves = jax.tree.leaves((state.params, state.model_state, state.opt_state))
+    assert {str(x.dtype) for x in leaves} == {"float32", "int32"}
+    assert read(tmp_path / "metrics.jsonl")[0]["compiles"] == 1
 
 
 def test_path_of_the_suite_is_the_repository():

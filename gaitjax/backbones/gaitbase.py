@@ -72,7 +72,7 @@ class GaitBase(nn.Module):
         x = resnet(x, mask, train=train)  # [n, t, h', w', c]
         x = temporal_max(x, mask)  # [n, h', w', c]
         x = horizontal_pyramid(x.astype(jnp.float32), self.bins)  # [n, p, c]
-        embeddings = SeparateFCs(self.features, self.dtype, name="fcs")(x)  # [n, p, d]
+        embeddings = SeparateFCs(self.features, name="fcs")(x)  # [n, p, d]
         if not self.num_classes:
             return {"embeddings": embeddings}
         necks = SeparateBNNecks(self.num_classes, name="necks")

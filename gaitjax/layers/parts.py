@@ -22,22 +22,20 @@ def part_xavier(key: jax.Array, shape: tuple, dtype: jnp.dtype = jnp.float32):
 
 
 class SeparateFCs(nn.Module):
-    """One matrix per part, no bias (GaitSet, section 3.4)."""
+    """One matrix per part, no bias (GaitSet, section 3.4).
+
+    Always float32: its outputs are what distances are taken of, and it is a small
+    share of a network's products.
+    """
 
     features: int
-    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """x [n, p, c] -> float32 [n, p, features]."""
         shape = (x.shape[1], x.shape[2], self.features)
         kernel = self.param("kernel", part_xavier, shape)
-        return jnp.einsum(
-            "npc,pcd->npd",
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            preferred_element_type=jnp.float32,
-        )
+        return jnp.einsum("npc,pcd->npd", x.astype(jnp.float32), kernel)
 
 
 class SeparateBNNecks(nn.Module):

@@ -161,10 +161,24 @@ class Checkpoints:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
         )
         args = ocp.args.Composite(**{item: ocp.args.StandardRestore(shapes)})
-        return self._manager.restore(step, args=args)[item]
+        with self._readable(step):
+            return self._manager.restore(step, args=args)[item]
 
     def _saved(self, step: int, item: str) -> Any:
-        return self._manager.item_metadata(step)[item].tree
+        with self._readable(step):
+            return self._manager.item_metadata(step)[item].tree
+
+    @contextlib.contextmanager
+    def _readable(self, step: int) -> Iterator[None]:
+        """A failure to read as one line; Orbax and TensorStore raise all sorts."""
+        try:
+            yield
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise GaitError(
+                f"cannot read {self._where(step)}: {reason}; delete it to go on from "
+                "the checkpoint before it"
+            ) from error
 
     def _where(self, step: int) -> str:
         return str(pathlib.Path(self._manager.directory) / str(step))

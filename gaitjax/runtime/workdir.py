@@ -14,21 +14,11 @@ from gaitjax.errors import GaitError
 MIN_FREE_BYTES = 64 << 20
 
 
-def open_workdir(
-    path: str | os.PathLike,
-    config: Mapping,
-    *,
-    create: bool = True,
-    fixed: Sequence[str] = (),
-) -> pathlib.Path:
-    """The run's folder as a Path; its config.json is compared, and written.
+def open_workdir(path: str | os.PathLike, *, create: bool = True) -> pathlib.Path:
+    """The run's folder as a Path, made where it is missing.
 
-    create: whether there may be no run yet; without it nothing is written.
-
-    Raises GaitError where it is not a folder, not writable, full, or the run of
-    another config (the differing keys are named). What is only said about looking
-    at the run (`eval`, `log`, `ckpt`, where data lie, how many workers) may differ,
-    except for the keys in `fixed`; and so may anything as long as nothing is saved.
+    Raises GaitError where it is not a folder, not writable, or full; without
+    `create`, where it holds no run.
     """
     path = pathlib.Path(path).absolute()
     if path.exists() and not path.is_dir():
@@ -37,38 +27,45 @@ def open_workdir(
         raise GaitError(f"{path} holds no run; train one there first (--mode train)")
     try:
         path.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(path).free
-        if free < MIN_FREE_BYTES:
-            raise GaitError(
-                f"--workdir {path} has {free >> 20} MiB left, expected at least "
-                f"{MIN_FREE_BYTES >> 20}; free some space or choose another disk"
-            )
-        _check_or_write(path / "config.json", config, create, fixed)
     except OSError as error:
         raise GaitError(
-            f"cannot write to --workdir {path}: {error.strerror}; choose another, or "
-            "mend its permissions"
+            f"cannot make --workdir {path}: {error.strerror}; choose another"
         ) from error
+    if not os.access(path, os.W_OK):
+        raise GaitError(
+            f"--workdir {path} is not writable; choose another, or mend its permissions"
+        )
+    free = shutil.disk_usage(path).free
+    if free < MIN_FREE_BYTES:
+        raise GaitError(
+            f"--workdir {path} has {free >> 20} MiB left, expected at least "
+            f"{MIN_FREE_BYTES >> 20}; free some space or choose another disk"
+        )
     return path
 
 
-def _check_or_write(
-    path: pathlib.Path, config: Mapping, write: bool, fixed: Sequence[str]
+def claim_workdir(
+    path: pathlib.Path, config: Mapping, *, write: bool, fixed: Sequence[str] = ()
 ) -> None:
+    """Compares `config` with the folder's config.json, then writes it there.
+
+    Raises GaitError where the folder holds checkpoints of another config, naming
+    the differing keys. What only says how a run is looked at (`eval`, `log`,
+    `ckpt`, where data lie, how many workers) may differ, but for the keys in `fixed`.
+    """
     config = json.loads(json.dumps(config))
-    saved = [p for p in (path.parent / "checkpoints").glob("*") if p.name.isdigit()]
-    if path.exists() and saved:
+    file = path / "config.json"
+    saved = [p for p in (path / "checkpoints").glob("*") if p.name.isdigit()]
+    if file.exists() and saved:
         try:
-            theirs = json.loads(path.read_text())
+            theirs = json.loads(file.read_text())
         except json.JSONDecodeError as error:
             raise GaitError(
-                f"{path} is not readable JSON ({error}); choose another --workdir"
+                f"{file} is not readable JSON ({error}); choose another --workdir"
             ) from error
-        _refuse_other_run(path.parent, flat(theirs), flat(config), fixed)
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(13, "Permission denied")
+        _refuse_other_run(path, flat(theirs), flat(config), fixed)
     if write:
-        write_atomically(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
+        write_atomically(file, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def _refuse_other_run(
