@@ -135,7 +135,7 @@ def test_gait3d_equals_the_reference(kind):
     ]
 
 
-@pytest.mark.parametrize("name", ["casiab_euc", "gait3d_euc"])
+@pytest.mark.parametrize("name", [CASIA_B["euc"], GAIT3D["euc"]])
 def test_block_size_changes_nothing(name):
     _, index, embeddings = _load(name)
     protocol = protocols.casia_b() if "casia" in name else protocols.gait3d()
