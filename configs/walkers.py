@@ -3,7 +3,8 @@
     python -m gaitjax.main --config configs/walkers.py
 
 Trains on 160 simulated people and evaluates on 40 others, per view pair with the
-same view left out. `:tiny` is seconds of the same thing.
+same view left out. 2 CPU cores: 4.5 minutes, Rank-1 71.3 / 65.9 / 57.4 % for NM / BG /
+CL (simulated; mean of three seeds, experiments/first_run). `:tiny` is seconds of it.
 """
 
 from __future__ import annotations
