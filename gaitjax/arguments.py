@@ -70,6 +70,14 @@ def at_least(least: int, **given: int | None) -> None:
             raise GaitError(f"{key}: expected at least {least}, got {value}; raise it")
 
 
+def between(low: float, high: float, **given: float | None) -> None:
+    """Raises GaitError for a number outside [low, high] (or NaN); None passes."""
+    for name, value in given.items():
+        if value is not None and not low <= value <= high:
+            key = name.replace("__", ".")
+            raise GaitError(f"{key}: expected {low} to {high}, got {value}; change it")
+
+
 def unknown(key: str, known: Iterable[str], what: str = "key") -> str:
     """The line for a name that does not exist, with the nearest that does."""
     known = sorted(known)

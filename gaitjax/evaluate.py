@@ -18,7 +18,6 @@ from tqdm import tqdm
 from gaitjax.data.index import Index
 from gaitjax.data.pipeline import embed_batches
 from gaitjax.data.records import Split
-from gaitjax.errors import GaitError
 from gaitjax.report import html, tables
 from gaitjax.retrieval import protocols, search
 from gaitjax.run import Run, open_run, restore_model
@@ -91,11 +90,6 @@ def eval_rows(run: Run, name: str) -> tuple[Split, np.ndarray]:
     data = run.data
     if name == "test":
         return data.test, np.arange(len(data.test))
-    if not len(data.val_rows):
-        raise GaitError(
-            "eval.split=val wants validation identities, but data.val is 0; train with "
-            "data.val=0.2 or so"
-        )
     return data.train, data.val_rows
 
 

@@ -6,9 +6,12 @@ python -m gaitjax.main --config configs/walkers.py [--config.optim.lr=1e-3]
 
 from __future__ import annotations
 
+import os
 import pathlib
 import runpy
+import signal
 import sys
+from collections.abc import Iterable
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -47,17 +50,23 @@ def main(argv: list[str]) -> None:
         "evaluate": evaluate.evaluate_run,
         "extract": evaluate.extract_run,
     }
+    # Outside the train loop (which saves first) a SIGTERM ends like any error, so
+    # that the processes that make data end, too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         check_device(DEVICE.value)
         use_compile_cache()
         modes[MODE.value](CONFIG.value.to_dict(), WORKDIR.value or default_workdir())
     except GaitError as error:
-        fail(str(error))
+        fail(str(error), at_once=True)
+    except KeyboardInterrupt:
+        fail("stopped by Ctrl-C; what was saved is still there, type it again to go on")
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         fail(
             f"{error.strerror or error}{where}; make room or mend the permissions, "
-            "then type the same line again: what was saved is still there"
+            "then type the same line again: what was saved is still there",
+            at_once=True,
         )
 
 
@@ -66,34 +75,47 @@ def parse(argv: list[str]) -> list[str]:
     logging.set_verbosity(logging.ERROR)
     try:
         rest = flags.FLAGS(argv)
-        if CONFIG.value is not None:
+        if CONFIG.value is not None or _config_word(argv):
             CONFIG.value.to_dict()  # config_flags keeps a failure to load until here
         return rest
-    except (AttributeError, KeyError) as error:
-        fail(unknown_override(argv) or _one_line(error))
-    except OSError as error:
-        fail(missing_config(argv) or _one_line(error))
-    except (flags.Error, TypeError, ValueError, GaitError) as error:
-        fail(_one_line(error))
+    except GaitError as error:
+        fail(str(error))
+    except flags.Error as error:
+        fail(_last_line(error))
+    except Exception as error:  # whatever a config file may do
+        fail(explain(argv, error))
 
 
-def unknown_override(argv: list[str]) -> str | None:
-    """The line for the first --config.key that the config does not have."""
+def explain(argv: list[str], error: Exception) -> str:
+    """The line for what config_flags said with a traceback."""
     path, _, variant = _config_word(argv).partition(":")
-    # config_flags looks for overrides in sys.argv itself, so ask the file directly.
-    known = flat(runpy.run_path(path)["get_config"](variant).to_dict())
+    try:
+        get_config = runpy.run_path(path)["get_config"]
+        known = flat(get_config(variant).to_dict())
+    except FileNotFoundError:
+        return missing_config(pathlib.Path(path))
+    except GaitError as own:
+        return str(own)
+    except Exception as own:
+        kind = type(own).__name__
+        return (
+            f"config file {path} does not work: {kind}: {_last_line(own)}; it needs a "
+            "get_config(variant) that returns a ConfigDict"
+        )
+    return unknown_override(argv, known) or _last_line(error)
+
+
+def unknown_override(argv: list[str], known: Iterable[str]) -> str | None:
+    """The line for the first --config.key that the config does not have."""
     for word in argv:
-        name, is_override, key = word.partition("=")[0].partition("--config.")
-        if not name and is_override and key not in known:
+        name, is_override, key = word.partition("=")[0].partition("-config.")
+        if not name.strip("-") and is_override and key not in known:
             return unknown(key, known)
     return None
 
 
-def missing_config(argv: list[str]) -> str | None:
+def missing_config(path: pathlib.Path) -> str:
     """The line for a --config that is not a file."""
-    path = pathlib.Path(_config_word(argv).partition(":")[0])
-    if path.is_file():
-        return None
     there = sorted(p.name for p in path.parent.glob("*.py") if p.stem[0] != "_")
     there = ", ".join(there) or "none"
     return f"there is no config file {path}; {path.parent} has {there}"
@@ -101,8 +123,11 @@ def missing_config(argv: list[str]) -> str | None:
 
 def _config_word(argv: list[str]) -> str:
     """The value of --config, from `--config X` or `--config=X`."""
-    words = " ".join(argv).replace("--config=", "--config ").split()
-    return words[words.index("--config") + 1]
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name in ("--config", "-config"):
+            return value if equals else after
+    return ""
 
 
 def default_workdir() -> str:
@@ -114,14 +139,22 @@ def default_workdir() -> str:
     return f"runs/{stem}-{variant}" if variant else f"runs/{stem}"
 
 
-def fail(line: str) -> None:
-    """One line on stderr, exit code 2."""
-    print(f"error: {line}", file=sys.stderr)
+def fail(line: str, at_once: bool = False) -> None:
+    """One line on stderr, exit code 2.
+
+    at_once: do not wait for threads, of which a checkpoint writer that has failed
+    leaves some that never end.
+    """
+    print(f"error: {line}", file=sys.stderr, flush=True)
+    if at_once:
+        sys.stdout.flush()
+        os._exit(2)
     raise SystemExit(2)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 if __name__ == "__main__":

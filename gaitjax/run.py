@@ -16,7 +16,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from gaitjax.arguments import at_least, check, unknown
+from gaitjax.arguments import at_least, between, check, unknown
 from gaitjax.data import pipeline, schema
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
@@ -26,7 +26,11 @@ from gaitjax.runtime import checkpoint, mesh
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import Precision, compute_dtype, with_products
 from gaitjax.runtime.state import TrainState, init_state, make_step, stream
-from gaitjax.runtime.workdir import claim_workdir, open_workdir
+from gaitjax.runtime.workdir import (
+    check_same_run,
+    open_workdir,
+    write_config,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,8 @@ class TrainOptions:
 
     def __post_init__(self):
         at_least(1, train__steps=self.steps)
+        between(0, 2**31 - 1, train__seed=self.seed)
+        between(0, 1, train__ema=self.ema)
         at_least(1, train__eval_every=self.eval_every)
         at_least(1, train__refresh_every=self.refresh_every)
 
@@ -90,6 +96,7 @@ class EvalOptions:
     def __post_init__(self):
         at_least(1, eval__batch=self.batch, eval__buckets=self.buckets)
         at_least(1, eval__frames_limit=self.frames_limit)
+        at_least(0, eval__lists=self.lists)
         at_least(1, **{"eval__ranks": min(self.ranks, default=0)})
 
 
@@ -152,10 +159,12 @@ def open_run(
     if method.source is None:
         PKSampler(data.labels, data.p, data.k, options.seed)  # enough identities?
     check_best(config["ckpt"]["best"], data, config["eval"]["ranks"])
-    # What refresh embeds with makes the labels, so it belongs to the run.
-    embedding = ("eval.batch", "eval.buckets", "eval.frames_limit")
-    fixed = embedding if method.refresh else ()
-    claim_workdir(path, config, write=create, fixed=fixed)
+    eval_options = EvalOptions(**config["eval"])
+    if eval_options.split == "val" and not len(data.val_rows):
+        raise GaitError(
+            "eval.split=val wants validation identities, but data.val is 0; train with "
+            "data.val=0.2 or so"
+        )
 
     key = stream(options.seed, "init")
     example = example_batch(data, method)
@@ -173,7 +182,7 @@ def open_run(
         config=config,
         workdir=path,
         options=options,
-        eval_options=EvalOptions(**config["eval"]),
+        eval_options=eval_options,
         log_options=LogOptions(**config["log"]),
         mesh=device_mesh,
         data=data,
@@ -259,7 +268,7 @@ def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
     """
     latest = run.checkpoints.latest()
     if latest is not None:
-        side = run.checkpoints.side(latest)
+        side = read_side(run, latest)
         if side["index"] != run.data.train.index.digest:
             raise GaitError(
                 f"{run.workdir}: the training set is not the one that step {latest} "
@@ -268,7 +277,9 @@ def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
             )
         labels = np.asarray(side["labels"], np.int32)
         state = run.checkpoints.restore(latest, run.like)
+        write_config(run.workdir, run.config)
         return state, {"round": side["round"], "labels": labels}
+    write_config(run.workdir, run.config)
     state = run.init_fn()
     if run.options.init_from:
         state = init_from(run, state, run.options.init_from)
@@ -276,6 +287,16 @@ def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
         "round": 0 if not run.method.refresh else -1,
         "labels": run.data.labels,
     }
+
+
+def read_side(run: Run, step: int) -> dict[str, Any]:
+    """The JSON of a checkpoint, which must be of this run's config."""
+    side = run.checkpoints.side(step)
+    # What refresh embeds with makes the labels, so there it belongs to the run.
+    embedding = ("eval.batch", "eval.buckets", "eval.frames_limit")
+    fixed = embedding if run.method.refresh else ()
+    check_same_run(run.workdir, side["config"], run.config, fixed)
+    return side
 
 
 def init_from(run: Run, state: TrainState, source: str) -> TrainState:
@@ -316,6 +337,7 @@ def restore_model(run: Run) -> TrainState:
             f"{run.workdir} has no {which} checkpoint; train it first (--mode train"
             f"{', with ckpt.best' if best else ''})"
         )
+    read_side(run, step)
     if step < run.options.steps:
         print(f"note: step {step} of {run.options.steps} in this recipe")
     return run.checkpoints.restore_model(step, run.like)

@@ -8,6 +8,7 @@ one bit for bit. What is built before the first step is in `gaitjax/run.py`.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +27,7 @@ from gaitjax.runtime import mesh, metrics_log
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.preempt import Preemption
 from gaitjax.runtime.state import TrainState, stream
-from gaitjax.runtime.workdir import write_atomically
+from gaitjax.runtime.workdir import lock_workdir, write_atomically
 
 
 def train(
@@ -34,15 +35,20 @@ def train(
 ) -> TrainState:
     """Trains (or resumes, or finds it done), evaluates, and writes the report.
 
-    config: plain nested dicts, as `sections` describes them. kwargs: see `open_run`.
-    Returns the last state.
+    config: plain nested dicts, as `run.sections` describes them. kwargs: see
+    `open_run`. Returns the last state.
     """
     run = open_run(config, workdir, **kwargs)
+    with lock_workdir(run.workdir):
+        return train_loop(run)
+
+
+def train_loop(run: Run) -> TrainState:
+    """The loop itself, in a workdir that nobody else writes to."""
     data, method, options = run.data, run.method, run.options
     state, side = restore_or_init(run)
     start, labels, round_ = int(state.step), side["labels"], side["round"]
-    finished = run.workdir / "finished"  # written last
-    if start >= options.steps and finished.exists():
+    if start >= options.steps and is_finished(run):
         run.checkpoints.close()
         print(f"done at step {start}: {run.workdir}/results.json, report.html")
         return state
@@ -126,8 +132,21 @@ def train(
     log.write(options.steps, evaluate.scores(evaluations))
     log.close()
     evaluate.write_results(run, evaluations)
-    write_atomically(finished, f"step {options.steps}\n")
+    write_atomically(run.workdir / "finished", json.dumps(run.config["eval"]) + "\n")
     return state
+
+
+def is_finished(run: Run) -> bool:
+    """Whether the results of the last step, with these `eval` options, are there.
+
+    `finished` is written last, and says with which options.
+    """
+    name = "" if run.eval_options.split == "test" else f"_{run.eval_options.split}"
+    files = ["finished", f"results{name}.json", f"report{name}.html"]
+    if not all((run.workdir / file).exists() for file in files):
+        return False
+    text = (run.workdir / "finished").read_text()
+    return text.strip() == json.dumps(run.config["eval"])
 
 
 def make_sampler(

@@ -11,10 +11,10 @@ from orbax.checkpoint import CheckpointManager
 
 from configs import casia_b
 from configs import walkers as walkers_config
-from gaitjax import arguments
+from gaitjax import arguments, main
 from gaitjax.errors import GaitError
 from gaitjax.evaluate import evaluate_run, extract_run
-from gaitjax.run import check_config, open_run
+from gaitjax.run import check_config, open_run, restore_or_init
 from gaitjax.runtime import mesh, workdir
 from gaitjax.train import train
 
@@ -181,22 +181,68 @@ def test_workdir_of_another_config_is_refused_and_kept(done, tiny_config):
 def test_what_is_said_about_looking_may_differ(done, tiny_config):
     tiny_config["eval"]["batch"] = 5
     tiny_config["data"]["workers"] = 3
-    open_run(tiny_config, done, num_devices=1)
+    state, _ = restore_or_init(open_run(tiny_config, done, num_devices=1))
+    assert int(state.step) == 8
+
+
+def test_config_is_known_without_its_file(done, tiny_config, tmp_path):
+    """A lost config.json neither opens the run to others nor is replaced by theirs."""
+    shutil.copytree(done, tmp_path / "run")
+    (tmp_path / "run" / "config.json").unlink()
+    tiny_config["train"]["seed"] = 9
+    with pytest.raises(GaitError, match=r"train\.seed \(0 there, 9 here\)"):
+        train(tiny_config, tmp_path / "run", num_devices=1)
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_checkpoint_of_another_network(done, tiny_config, tmp_path):
-    shutil.copytree(done, tmp_path / "run")
-    (tmp_path / "run" / "config.json").unlink()
-    before = snapshot(tmp_path / "run" / "checkpoints")
+    saved = open_run(tiny_config, done, num_devices=1).checkpoints
     other = json.loads(json.dumps(tiny_config))
     other["method_args"]["backbone_args"]["features"] = 12
+    like = open_run(other, tmp_path / "a", num_devices=1).like
     with pytest.raises(GaitError, match="checkpoint of another network: .*fcs/kernel"):
-        train(other, tmp_path / "run", num_devices=1)
-    (tmp_path / "run" / "config.json").unlink()
+        saved.restore(8, like)
     tiny_config["data"]["val"] = 0.17
+    like = open_run(tiny_config, tmp_path / "b", num_devices=1).like
     with pytest.raises(GaitError, match="another number of classes: .*16x8x6 there"):
-        train(tiny_config, tmp_path / "run", num_devices=1)
-    assert snapshot(tmp_path / "run" / "checkpoints") == before
+        saved.restore_model(8, like)
+
+
+def test_two_runs_on_one_workdir(tiny_config, tmp_path):
+    with (
+        workdir.lock_workdir(tmp_path),
+        pytest.raises(GaitError, match="another run is training in"),
+    ):
+        train(tiny_config, tmp_path, num_devices=1)
+
+
+def test_results_that_are_gone_or_of_other_options_are_made_again(
+    done, tiny_config, tmp_path
+):
+    shutil.copytree(done, tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()
+    train(tiny_config, tmp_path / "run", num_devices=1)
+    assert (tmp_path / "run" / "results.json").exists()
+    tiny_config["eval"]["distance"] = "cosine"
+    train(tiny_config, tmp_path / "run", num_devices=1)
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
+    assert {row["distance"] for row in rows} == {"cosine"}
+
+
+def test_config_files_that_do_not_work(tmp_path):
+    for text, expected in (
+        ("def get_config(:", "SyntaxError"),
+        ("x = 1", "KeyError: 'get_config'"),
+        ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
+        ("def get_config(v=None): return None", "AttributeError"),
+    ):
+        path = tmp_path / "with space" / "broken.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        words = ["gaitjax", "--config", str(path)]
+        line = main.explain(words, OSError("what config_flags says"))
+        assert line.startswith(f"config file {path} does not work: ")
+        assert expected in line
 
 
 def test_modes_that_need_a_run(done, tiny_config, tmp_path, capsys):
@@ -210,7 +256,7 @@ def test_modes_that_need_a_run(done, tiny_config, tmp_path, capsys):
     assert "sils [220, 16, 8]" in capsys.readouterr().out
     tiny_config["eval"]["split"] = "val"
     with pytest.raises(GaitError, match="data.val is 0"):
-        evaluate_run(tiny_config, done, num_devices=1)
+        open_run(tiny_config, done, num_devices=1)
 
 
 def test_folder_that_cannot_be_written(tmp_path, monkeypatch):

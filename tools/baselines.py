@@ -9,8 +9,8 @@ silhouettes. GEI: nearest neighbour on the gait energy image (the mean silhouett
 from __future__ import annotations
 
 import argparse
-import importlib
-import pathlib
+import runpy
+import sys
 
 import numpy as np
 from tqdm import tqdm
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from gaitjax.data.augment import cut_sides
 from gaitjax.data.pipeline import make_data
 from gaitjax.data.records import Split
+from gaitjax.errors import GaitError
 from gaitjax.report import tables
 from gaitjax.retrieval import baselines, protocols, search
 
@@ -29,8 +30,8 @@ def main() -> None:
     parser.add_argument("--out", help="write the rows to this JSON file, too")
     options = parser.parse_args()
     path, _, variant = options.config.partition(":")
-    module = importlib.import_module(f"configs.{pathlib.Path(path).stem}")
-    data = make_data(**module.get_config(variant).data.to_dict())
+    get_config = runpy.run_path(path)["get_config"]
+    data = make_data(**get_config(variant).data.to_dict())
     _, reference = features(data.train)
     gei, size = features(data.test)
     rivals = {"gei": gei, "size": baselines.standardise(size, reference)}
@@ -57,4 +58,7 @@ def features(split: Split) -> tuple[np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (GaitError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -34,17 +34,20 @@ def main() -> None:
     options = parser.parse_args()
     logging.set_verbosity(logging.ERROR)
     kwargs = {size: getattr(options, size) for size in sizes}
-    kwargs = {size: number for size, number in kwargs.items() if number}
+    kwargs = {size: number for size, number in kwargs.items() if number is not None}
     kwargs["processes"] = options.processes
     make = walkers.make_builder
-    if options.source:
-        make, kwargs["source"] = opengait.make_builder, options.source
+    if options.name in opengait.layouts():
+        make, kwargs = opengait.make_builder, {"processes": options.processes}
+        if not options.source:
+            sys.exit(f"error: {options.name} needs --source, the folder of its ids")
+        kwargs["source"] = options.source
     try:
         builder = make(data_root(options.dir), options.name, **kwargs)
         folder = common.prepare(builder)
         counts = [f"{len(open_split(folder, s))} {s}" for s in ("train", "test")]
         print(f"{folder}: {', '.join(counts)} sequences")
-    except GaitError as error:
+    except (GaitError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

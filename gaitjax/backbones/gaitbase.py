@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gaitjax.arguments import at_least
 from gaitjax.errors import GaitError
 from gaitjax.layers.conv import BasicBlock, Conv
 from gaitjax.layers.norm import BatchNorm
@@ -90,6 +91,10 @@ def make(
     features: int = 256,
 ) -> GaitBase:
     """GaitBase from a config's `backbone_args`."""
+    for name, values in (("channels", channels), ("strides", strides), ("bins", bins)):
+        key = f"method_args__backbone_args__{name}"
+        at_least(1, **{key: min(values, default=0)})
+    at_least(1, method_args__backbone_args__features=features)
     if len(channels) != len(strides):
         raise GaitError(
             f"method_args.backbone_args has {len(channels)} channels and "

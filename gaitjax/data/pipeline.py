@@ -16,7 +16,7 @@ from typing import Any
 import grain
 import numpy as np
 
-from gaitjax.arguments import at_least, check
+from gaitjax.arguments import at_least, between, check
 from gaitjax.data import schema
 from gaitjax.data.augment import Augment, cut_columns, cut_sides
 from gaitjax.data.buckets import bucket_lengths, eval_batches
@@ -101,6 +101,10 @@ def make_data(
     """
     at_least(1, data__p=p, data__k=k)
     at_least(0, data__skip=skip, data__workers=workers, data__prefetch=prefetch)
+    between(0, 1, data__perspective=perspective, data__flip=flip)
+    between(0, 1, data__rotate=rotate, data__erase=erase)
+    for key in cut:
+        schema.modality(key)
     most = frames if frames_max is None else frames_max
     if not 1 <= frames <= most:
         raise GaitError(

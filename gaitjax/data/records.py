@@ -103,9 +103,15 @@ def open_split(folder: pathlib.Path, name: str) -> Split:
             f"{sidecar} is missing: the set was not prepared to the end; delete "
             f"{folder} and prepare it again"
         )
-    with np.load(sidecar) as arrays:
-        extra = json.loads(str(arrays["extra"]))
-        columns = {key: arrays[key] for key in (*schema.LABELS, "num_frames")}
+    try:
+        with np.load(sidecar) as arrays:
+            extra = json.loads(str(arrays["extra"]))
+            columns = {key: arrays[key] for key in (*schema.LABELS, "num_frames")}
+    except Exception as error:  # numpy and zipfile raise all sorts
+        raise GaitError(
+            f"{sidecar} is damaged ({_first_line(error)}); delete {folder} and prepare "
+            "the set again"
+        ) from error
     for shard in extra["shards"]:
         _check_size(folder / shard["name"], shard["bytes"])
     lists = {key: frozenset(names) for key, names in extra["lists"].items()}

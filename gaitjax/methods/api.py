@@ -67,13 +67,16 @@ def find(name: str) -> Callable[..., Method]:
         raise GaitError(unknown(name, here, "method"))
     path = name if "." in name else f"{methods.__name__}.{name}"
     try:
-        return importlib.import_module(path).make
+        module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         if not path.startswith(error.name or " "):
             raise  # the method exists, one of its own imports does not
         raise GaitError(
             f"method {name}: no module {error.name}; here are {', '.join(sorted(here))}"
         ) from error
+    if not hasattr(module, "make"):
+        raise GaitError(f"method {name} has no make(info, ...); see methods/api.py")
+    return module.make
 
 
 def make(

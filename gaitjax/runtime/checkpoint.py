@@ -127,7 +127,8 @@ class Checkpoints:
     def side(self, step: int) -> dict[str, Any]:
         """The JSON item of a step."""
         args = ocp.args.Composite(side=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args).side
+        with self._readable(step):
+            return self._manager.restore(step, args=args).side
 
     def saved_model(self, step: int, sharding: jax.sharding.Sharding) -> dict:
         """`params`, `model_state` and `ema` as they were saved, whatever network."""

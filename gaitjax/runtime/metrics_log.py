@@ -45,13 +45,15 @@ class MetricsLog:
 
 
 def read(path: pathlib.Path) -> list[dict[str, float]]:
-    """The lines of a metrics.jsonl; one that was cut off by a crash is left out."""
+    """The lines of a metrics.jsonl; what a crash or an editor spoilt is left out."""
     lines = []
-    for text in path.read_text().splitlines():
+    for text in path.read_text(errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except json.JSONDecodeError:
             continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            lines.append(line)
     return lines
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from gaitjax.errors import GaitError
 
@@ -20,9 +21,10 @@ def open_workdir(path: str | os.PathLike, *, create: bool = True) -> pathlib.Pat
     Raises GaitError where it is not a folder, not writable, or full; without
     `create`, where it holds no run.
     """
-    path = pathlib.Path(path).absolute()
-    if path.exists() and not path.is_dir():
-        raise GaitError(f"--workdir {path} is not a directory; choose another")
+    path = pathlib.Path(path).expanduser().absolute()
+    for folder in (path, path / "checkpoints"):
+        if folder.exists() and not folder.is_dir():
+            raise GaitError(f"--workdir: {folder} is not a directory; choose another")
     if not create and not (path / "config.json").exists():
         raise GaitError(f"{path} holds no run; train one there first (--mode train)")
     try:
@@ -44,28 +46,41 @@ def open_workdir(path: str | os.PathLike, *, create: bool = True) -> pathlib.Pat
     return path
 
 
-def claim_workdir(
-    path: pathlib.Path, config: Mapping, *, write: bool, fixed: Sequence[str] = ()
-) -> None:
-    """Compares `config` with the folder's config.json, then writes it there.
+def lock_workdir(path: pathlib.Path) -> IO:
+    """Keeps other processes from training in the folder while the result is open."""
+    lock = (path / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise GaitError(
+            f"another run is training in {path}; wait for it, or choose another "
+            "--workdir"
+        ) from error
+    return lock
 
-    Raises GaitError where the folder holds checkpoints of another config, naming
-    the differing keys. What only says how a run is looked at (`eval`, `log`,
-    `ckpt`, where data lie, how many workers) may differ, but for the keys in `fixed`.
+
+def check_same_run(
+    path: pathlib.Path, saved: Mapping, config: Mapping, fixed: Sequence[str] = ()
+) -> None:
+    """Raises GaitError where `saved`, a checkpoint's config, is another run's.
+
+    The differing keys are named. What only says how a run is looked at (`eval`,
+    `log`, `ckpt`, where data lie, how many workers) may differ, but for `fixed`.
     """
-    config = json.loads(json.dumps(config))
-    file = path / "config.json"
-    saved = [p for p in (path / "checkpoints").glob("*") if p.name.isdigit()]
-    if file.exists() and saved:
-        try:
-            theirs = json.loads(file.read_text())
-        except json.JSONDecodeError as error:
-            raise GaitError(
-                f"{file} is not readable JSON ({error}); choose another --workdir"
-            ) from error
-        _refuse_other_run(path, flat(theirs), flat(config), fixed)
-    if write:
-        write_atomically(file, json.dumps(config, indent=2, sort_keys=True) + "\n")
+    theirs, ours = flat(as_json(saved)), flat(as_json(config))
+    _refuse_other_run(path, theirs, ours, fixed)
+
+
+def write_config(path: pathlib.Path, config: Mapping) -> None:
+    """Writes config.json, for people: what counts is the config in a checkpoint."""
+    text = json.dumps(config, indent=2, sort_keys=True)
+    write_atomically(path / "config.json", text + "\n")
+
+
+def as_json(config: Mapping) -> dict:
+    """Tuples as lists: what a config is after it was written and read."""
+    return json.loads(json.dumps(config))
 
 
 def _refuse_other_run(

@@ -8,6 +8,7 @@ import fcntl
 import itertools
 import multiprocessing
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import TypeVar
@@ -59,6 +60,8 @@ def prepare(
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be preparing it just now
         if not is_prepared(folder):
             print(f"preparing {folder}")
+            for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
+                shutil.rmtree(left)  # of a run that was killed
             _generate(builder)
             for split in builder.info.splits:
                 write_sidecar(folder, split, lists)
