@@ -132,6 +132,7 @@ def write_results(run: Run, evaluations: list[search.Evaluation]) -> None:
 
     Of the validation split they are called results_val.json, and so on.
     """
+    (run.workdir / "finished").unlink(missing_ok=True)  # what was there is replaced
     rows = [row for evaluation in evaluations for row in evaluation.rows]
     print(f"\n{tables.results_table(rows)}")
     for evaluation in evaluations:
