@@ -18,7 +18,6 @@ from ml_collections import ConfigDict
 from configs import common
 from configs.walkers import narrow, tiny
 from gaitjax.backbones import gaitbase
-from gaitjax.data.builders import walkers
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
@@ -38,13 +37,8 @@ def get_config(variant: str | None = None) -> ConfigDict:
     config.ckpt.every = 5_000
     config.log.every = 100
     if variant:
-        config.data.name = "walkers_casia_b"
-        config.data.args = common.section(walkers.make_builder)
-        config.data.update(p=12, k=4, frames=3, rotate=0.0, erase=0.0)
-        narrow(config)
-        config.train.steps = 900
-        config.train.ema = 0.98
-        config.ckpt.every = 250
+        narrow(config, "walkers_casia_b")
+        config.data.update(rotate=0.0, erase=0.0)
         config.log.every = 50
     if variant == "tiny":
         tiny(config)

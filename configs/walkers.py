@@ -19,20 +19,20 @@ from gaitjax.data.builders import walkers
 def get_config(variant: str | None = None) -> ConfigDict:
     variant = common.variants("walkers", variant, ("tiny",))
     config = common.base()
-    narrow(config)
-    config.data.name = "walkers"
-    config.data.args = common.section(walkers.make_builder)
-    config.data.p, config.data.k, config.data.frames = 12, 4, 3
-    config.train.steps = 900
-    config.train.ema = 0.98
-    config.ckpt.every = 250
+    narrow(config, "walkers")
     if variant == "tiny":
         tiny(config)
     return config
 
 
-def narrow(config: ConfigDict) -> None:
-    """A network and an optimiser that learn in minutes on two CPU cores."""
+def narrow(config: ConfigDict, twin: str) -> None:
+    """A walkers set, and a recipe that learns it in minutes on two CPU cores."""
+    config.data.name = twin
+    config.data.args = common.section(walkers.make_builder)
+    config.data.p, config.data.k, config.data.frames = 12, 4, 3
+    config.train.steps = 900
+    config.train.ema = 0.98
+    config.ckpt.every = 250
     config.method_args.downsample = 2  # 64 x 44 -> 32 x 22
     config.method_args.backbone_args = common.section(gaitbase.make)
     config.method_args.backbone_args.update(

@@ -68,24 +68,8 @@ def check_same_run(
     The differing keys are named. What only says how a run is looked at (`eval`,
     `log`, `ckpt`, where data lie, how many workers) may differ, but for `fixed`.
     """
-    theirs, ours = flat(as_json(saved)), flat(as_json(config))
-    _refuse_other_run(path, theirs, ours, fixed)
-
-
-def write_config(path: pathlib.Path, config: Mapping) -> None:
-    """Writes config.json, for people: what counts is the config in a checkpoint."""
-    text = json.dumps(config, indent=2, sort_keys=True)
-    write_atomically(path / "config.json", text + "\n")
-
-
-def as_json(config: Mapping) -> dict:
-    """Tuples as lists: what a config is after it was written and read."""
-    return json.loads(json.dumps(config))
-
-
-def _refuse_other_run(
-    path: pathlib.Path, theirs: dict, ours: dict, fixed: Sequence[str]
-) -> None:
+    # Through JSON tuples become lists, as they are in what was saved.
+    theirs, ours = flat(saved), flat(json.loads(json.dumps(config)))
     keys = sorted(theirs.keys() | ours.keys())
     keys = [key for key in keys if key in fixed or not _is_free(key)]
     differing = [key for key in keys if theirs.get(key) != ours.get(key)]
@@ -99,6 +83,12 @@ def _refuse_other_run(
             f"{path} holds the run of another config: {listed}{more}; choose another "
             "--workdir, or run it with its own config"
         )
+
+
+def write_config(path: pathlib.Path, config: Mapping) -> None:
+    """Writes config.json, for people: what counts is the config in a checkpoint."""
+    text = json.dumps(config, indent=2, sort_keys=True)
+    write_atomically(path / "config.json", text + "\n")
 
 
 def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
