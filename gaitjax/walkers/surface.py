@@ -57,10 +57,7 @@ def capsules(body: Body, walk: Walk, wear: Wear | None = None) -> Capsules:
     """Body, clothes and bag of a walk."""
     wear = wear or Wear()
     thigh = -joint_offsets(body)[KNEES[0], 2] / body.stature
-    parts = _torso(body, wear) + _head(body, wear)
-    for side, sign in enumerate(SIDES):
-        parts += _leg(body, wear, side) + _foot(body, side)
-        parts += _shoulder(body, wear, side, sign) + _arm(body, wear, side)
+    parts = body_parts(body, wear)
     if wear.bag in ("back", "shoulder"):
         parts += _worn_bag(body, wear)
     pieces = [_place(parts, body, walk)]
@@ -74,6 +71,16 @@ def capsules(body: Body, walk: Walk, wear: Wear | None = None) -> Capsules:
         start_radius=np.concatenate([piece.start_radius for piece in pieces]),
         end_radius=np.concatenate([piece.end_radius for piece in pieces]),
     )
+
+
+def body_parts(body: Body, wear: Wear | None = None) -> list[Part]:
+    """The body and the clothes that only thicken it, always in this order."""
+    wear = wear or Wear()
+    parts = _torso(body, wear) + _head(body, wear)
+    for side, sign in enumerate(SIDES):
+        parts += _leg(body, wear, side) + _foot(body, side)
+        parts += _shoulder(body, wear, side, sign) + _arm(body, wear, side)
+    return parts
 
 
 def _place(parts: list[Part], body: Body, walk: Walk) -> Capsules:
