@@ -39,23 +39,67 @@ HOLE_RATE = 0.8  # share of flaws that are holes
 MARGIN = 4  # rows kept free around the tallest frame
 LEAST_RADIUS = np.float32(0.4)
 FRAMES_AT_ONCE = 5  # for speed only: few enough that arrays stay in the cache
+CANOPY_RATE = 0.5  # share of sequences whose masks include the umbrella
+# Night: what a segmenter finds in a dark picture.
+NIGHT_CELL = 10  # pixels, size of the patches that are seen or not
+NIGHT_SEEN = 0.05  # threshold of a patch, in deviations, for the body
+NIGHT_FALSE = 2.1  # the same for the background
+NIGHT_MEMORY = 0.6  # correlation of a patch from frame to frame
+# Truncation: the share of the picture's height that is lost below, where it is cut.
+CUT_LEAST, CUT_MOST = 0.06, 0.30
 
 
-def sample_camera(rng: np.random.Generator, view: float, spread: float = 1.0) -> Camera:
-    """A camera near its nominal place; `spread` multiplies the error of its view."""
-    return Camera(
+@dataclasses.dataclass(frozen=True)
+class Sight:
+    """What a camera sees badly. noise: factor on the segmentation noise, 0 leaves the
+    exact silhouette. night: masks of a dark picture. truncated: the walker's feet or
+    one side leave the picture for a part of the sequence."""
+
+    noise: float = 1.0
+    night: bool = False
+    truncated: bool = False
+
+
+def sample_camera(
+    rng: np.random.Generator,
+    view: float,
+    spread: float = 1.0,
+    elevation: float | None = None,
+    distance: float = 1.0,
+) -> Camera:
+    """A camera near its nominal place; `spread` multiplies the error of its view.
+
+    elevation: degrees above the horizontal, seen from the point it looks at, instead of
+    the nominal height. distance: factor on the nominal one.
+    """
+    camera = Camera(
         view=view + rng.normal(0.0, 1.5 * spread),
-        distance=6.0 * float(np.exp(rng.normal(0.0, 0.04))),
+        distance=6.0 * float(np.exp(rng.normal(0.0, 0.04))) * distance,
         height=1.4 + rng.normal(0.0, 0.05),
+    )
+    if elevation is None:
+        return camera
+    angle, slant = np.deg2rad(elevation), camera.distance
+    return dataclasses.replace(
+        camera,
+        distance=slant * float(np.cos(angle)),
+        height=camera.aim + slant * float(np.sin(angle)) + camera.height - 1.4,
     )
 
 
 def silhouettes(
-    rng: np.random.Generator, capsules: Capsules, camera: Camera, noise: float = 1.0
+    rng: np.random.Generator,
+    capsules: Capsules,
+    camera: Camera,
+    sight: Sight = Sight(),
+    occluder: Capsules | None = None,
 ) -> np.ndarray:
-    """Masks bool[t, rows, columns]; `noise` multiplies the segmentation noise and 0
-    leaves the exact silhouette."""
-    start, end, start_radius, end_radius = project(capsules, camera)
+    """Masks bool[t, rows, columns] of what a segmenter takes for the walker."""
+    noise = sight.noise
+    if capsules.canopy is not None and noise > 0 and rng.random() >= CANOPY_RATE:
+        capsules = _without(capsules, capsules.canopy)
+    discs, window = project(capsules, camera)
+    start, end, start_radius, end_radius = discs
     bias = np.float32(rng.normal(0.0, RADIUS_BIAS) * noise)
     start_radius = np.maximum(start_radius + bias, LEAST_RADIUS)
     end_radius = np.maximum(end_radius + bias, LEAST_RADIUS)
@@ -69,38 +113,79 @@ def silhouettes(
         left += shift[0, now]
         right += shift[1, now]
         masks[now] = fill(left, right, camera.columns)
+    if occluder is not None:
+        hidden, _ = project(occluder, camera, window)
+        masks &= ~fill(*intervals(*hidden, camera.rows), camera.columns)
+    if sight.night:
+        masks = _darken(rng, masks)
     if noise > 0:
         _add_flaws(rng, masks, FLAW_RATE * noise)
+    if sight.truncated:
+        _truncate(rng, masks)
     return masks
 
 
+Discs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Window = tuple[float, np.ndarray]
+
+
 def project(
-    capsules: Capsules, camera: Camera
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Capsules as pairs of discs in the window: start, end f32[t, c, 2] as (x, y) and
-    their radii f32[t, c]. Walkers too tall for the window are zoomed out."""
+    capsules: Capsules, camera: Camera, window: Window | None = None
+) -> tuple[Discs, Window]:
+    """Capsules as pairs of discs in a window, and the window (zoom, corner [t, 1, 2]).
+
+    Discs are start, end f32[t, c, 2] as (x, y) and their radii f32[t, c]. Without a
+    window, the one that follows these capsules; too tall ones are zoomed out.
+    """
     discs = []
     for points, radii in (
         (capsules.start, capsules.start_radius),
         (capsules.end, capsules.end_radius),
     ):
-        seen = (points - _position(camera)) @ _axes(camera).T  # [t, c, 3]
+        seen = to_camera(points, camera)  # [t, c, 3]
         size = camera.focal / seen[..., 2]  # [t, c], pixels per metre
         discs.append((seen[..., :2] * size[..., None], radii * size))
     (start, start_radius), (end, end_radius) = discs
-    low = np.minimum(start - start_radius[..., None], end - end_radius[..., None])
-    high = np.maximum(start + start_radius[..., None], end + end_radius[..., None])
-    low, high = low.min(1), high.max(1)  # [t, 2]
-    tall = (high - low)[:, 1].max(initial=1.0)
-    zoom = min(1.0, (camera.rows - MARGIN) / tall)
-    window = np.array((camera.columns, camera.rows))
-    corner = np.floor(0.5 * (low + high) * zoom - 0.5 * window)[:, None]  # [t, 1, 2]
+    zoom, corner = window or _follow(start, end, start_radius, end_radius, camera)
     return (
         (start * zoom - corner).astype(np.float32),
         (end * zoom - corner).astype(np.float32),
         (start_radius * zoom).astype(np.float32),
         (end_radius * zoom).astype(np.float32),
+    ), (zoom, corner)
+
+
+def _follow(
+    start: np.ndarray,
+    end: np.ndarray,
+    start_radius: np.ndarray,
+    end_radius: np.ndarray,
+    camera: Camera,
+) -> Window:
+    """The window that keeps the discs in its middle."""
+    low = np.minimum(start - start_radius[..., None], end - end_radius[..., None])
+    high = np.maximum(start + start_radius[..., None], end + end_radius[..., None])
+    low, high = low.min(1), high.max(1)  # [t, 2]
+    tall = (high - low)[:, 1].max(initial=1.0)
+    zoom = min(1.0, (camera.rows - MARGIN) / tall)
+    size = np.array((camera.columns, camera.rows))
+    corner = np.floor(0.5 * (low + high) * zoom - 0.5 * size)[:, None]  # [t, 1, 2]
+    return zoom, corner
+
+
+def _without(capsules: Capsules, left_out: np.ndarray) -> Capsules:
+    kept = ~left_out
+    return Capsules(
+        capsules.start[:, kept],
+        capsules.end[:, kept],
+        capsules.start_radius[kept],
+        capsules.end_radius[kept],
     )
+
+
+def to_camera(points: np.ndarray, camera: Camera) -> np.ndarray:
+    """World points f[..., 3] in the camera's frame: x right, y down, z away; metres."""
+    return (points - _position(camera)) @ _axes(camera).T
 
 
 def _position(camera: Camera) -> np.ndarray:
@@ -143,3 +228,45 @@ def _add_flaws(rng: np.random.Generator, masks: np.ndarray, rate: float) -> None
         radius_x, radius_y = rng.uniform(1.5, 5.5, 2)
         square = ((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2
         masks[frame, square < 1.0] = rng.random() >= HOLE_RATE
+
+
+def _darken(rng: np.random.Generator, masks: np.ndarray) -> np.ndarray:
+    """What is left of the masks in the dark: patches of the body, and of other things.
+
+    Patches are a smooth random field over the picture that changes from frame to frame.
+    """
+    num_frames, rows, columns = masks.shape
+    down, across = _interpolation(rows), _interpolation(columns)
+    coarse = (2, down.shape[1], across.shape[1])
+    field = rng.normal(size=coarse)
+    fresh = np.sqrt(1.0 - NIGHT_MEMORY**2)
+    out = np.empty_like(masks)
+    for frame in range(num_frames):
+        field = NIGHT_MEMORY * field + fresh * rng.normal(size=coarse)
+        seen, false = down @ field @ across.T
+        out[frame] = (masks[frame] & (seen > NIGHT_SEEN)) | (false > NIGHT_FALSE)
+    return out
+
+
+def _interpolation(length: int) -> np.ndarray:
+    """From one value per NIGHT_CELL pixels to pixels, linearly: f[length, cells]."""
+    place = np.arange(length) / NIGHT_CELL
+    cells = np.arange(int(place[-1]) + 2)
+    return np.maximum(1.0 - np.abs(place[:, None] - cells), 0.0)
+
+
+def _truncate(rng: np.random.Generator, masks: np.ndarray) -> None:
+    """Cuts what leaves the picture, in place: the feet, or one side, for a while."""
+    num_frames, _, columns = masks.shape
+    first, last = np.sort(rng.integers(0, num_frames + 1, 2))
+    occupied = masks.any((0, 2))
+    if not occupied.any():
+        return
+    top, bottom = np.flatnonzero(occupied)[[0, -1]]
+    if rng.random() < 0.7:
+        lost = rng.uniform(CUT_LEAST, CUT_MOST)
+        masks[first:last, round(bottom - lost * (bottom - top)) :] = False
+        return
+    edge = columns // 2 + round(rng.uniform(-4.0, 8.0))
+    side = slice(edge, None) if rng.random() < 0.5 else slice(0, columns - edge)
+    masks[first:last, :, side] = False

@@ -164,7 +164,8 @@ def walk(
     strides_per_s = gait.cadence / 120.0 * vigour
     phase = rng.uniform(0.0, 2.0 * np.pi)
     phase = phase + 2.0 * np.pi * strides_per_s / fps * np.arange(num_frames)
-    wander = np.cumsum(rng.normal(0.0, 0.012 * spread, num_frames))
+    jitter = 0.012 * np.sqrt(25.0 / fps) * spread  # the same per second at any rate
+    wander = np.cumsum(rng.normal(0.0, jitter, num_frames))
     phase = phase + wander - wander.mean()  # [t]
     heading = rng.normal(0.0, 2.5 * spread)
 
@@ -273,11 +274,13 @@ def _set_arms(
     for side, sign in enumerate(SIDES):
         free = wear.arm_swing[side]
         amplitude = free * reach * (1.0 + sign * gait.arm_asymmetry)
-        shoulder = mean - amplitude * np.cos(phases[side] - 0.35 - gait.arm_lag)
+        held = wear.arms_held[side]
+        middle, bent = held or (mean, bend)
+        shoulder = middle - amplitude * np.cos(phases[side] - 0.35 - gait.arm_lag)
         elbow = free * gait.elbow_swing * np.cos(phases[side] - gait.elbow_lag)
         roll[:, SHOULDERS[side]] = sign * abduction
         pitch[:, SHOULDERS[side]] = -shoulder - gait.hunch - 0.8 * lean
-        pitch[:, ELBOWS[side]] = -np.maximum(bend - elbow, 2.0)
+        pitch[:, ELBOWS[side]] = -np.maximum(bent - elbow, 2.0)
         yaw[:, ELBOWS[side]] = -sign * gait.forearm_in
 
 

@@ -8,6 +8,7 @@ chosen, near the breadths and depths of adults. Metres in the world.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -51,6 +52,7 @@ class Capsules:
     end: np.ndarray  # [t, c, 3]
     start_radius: np.ndarray  # [c]
     end_radius: np.ndarray  # [c]
+    canopy: np.ndarray | None = None  # bool[c]: an umbrella, which masks may leave out
 
 
 def capsules(body: Body, walk: Walk, wear: Wear | None = None) -> Capsules:
@@ -65,6 +67,19 @@ def capsules(body: Body, walk: Walk, wear: Wear | None = None) -> Capsules:
         pieces.append(_coat(body, walk, wear, thigh))
     if wear.bag == "hand":
         pieces.append(_hand_bag(body, walk, wear))
+    if wear.load:
+        pieces.append((_box if wear.load == "box" else _trolley)(body, walk, wear))
+    if not wear.umbrella:
+        return join(pieces)
+    pieces.append(_umbrella(body, walk, wear))
+    dressed = join(pieces)
+    parts = np.arange(dressed.start.shape[1])
+    canopy = parts >= len(parts) - pieces[-1].start.shape[1]
+    return dataclasses.replace(dressed, canopy=canopy)
+
+
+def join(pieces: list[Capsules]) -> Capsules:
+    """All of them as one."""
     return Capsules(
         start=np.concatenate([piece.start for piece in pieces], 1),
         end=np.concatenate([piece.end for piece in pieces], 1),
@@ -272,4 +287,71 @@ def _coat(body: Body, walk: Walk, wear: Wear, thigh: float) -> Capsules:
         end=np.concatenate([skirt.end, middle], 1),
         start_radius=np.append(skirt.start_radius, 1.05 * hip * body.stature),
         end_radius=np.append(skirt.end_radius, flare),
+    )
+
+
+def _box(body: Body, walk: Walk, wear: Wear) -> Capsules:
+    """A box in front of the belly, between the hands."""
+    r = wear.load_radius * body.stature
+    middle = walk.joints[:, HANDS].mean(1) + (0.4 * r, 0.0, 0.3 * r)  # [t, 3]
+    y, z = np.array((0.0, 1.5 * r, 0.0)), np.array((0.0, 0.0, 0.6 * r))
+    low, high = middle - z, middle + z
+    return Capsules(
+        start=np.stack([low + y, high + y], 1),
+        end=np.stack([low - y, high - y], 1),
+        start_radius=np.full(2, r),
+        end_radius=np.full(2, r),
+    )
+
+
+def _trolley(body: Body, walk: Walk, wear: Wear) -> Capsules:
+    """A case on wheels behind the hand that pulls it."""
+    r = wear.load_radius * body.stature
+    hand = walk.joints[:, HANDS[0 if wear.hand > 0 else 1]]  # [t, 3]
+    ground = hand - (0.22 * body.stature, 0.0, 0.0)
+    ground = ground * (1.0, 1.0, 0.0) + (0.0, 0.0, 0.9 * r)
+    up = ground + np.array((0.10, 0.0, 0.25)) * body.stature
+    wide = np.array((0.0, 0.6 * r, 0.0))
+    return Capsules(
+        start=np.stack([ground + wide, ground - wide, up], 1),
+        end=np.stack([up + wide, up - wide, hand], 1),
+        start_radius=np.array((0.9 * r, 0.9 * r, 0.010)),
+        end_radius=np.array((0.8 * r, 0.8 * r, 0.010)),
+    )
+
+
+SPOKES = 10
+# Distance from the shaft and depth under the tip, in radii of the canopy; thickness.
+CANOPY = (
+    (0.0, 0.0, 0.012),
+    (0.35, 0.05, 0.030),
+    (0.70, 0.19, 0.030),
+    (1.0, 0.42, 0.018),
+)
+
+
+def _umbrella(body: Body, walk: Walk, wear: Wear) -> Capsules:
+    """A shaft from the hand, and a canopy of spokes and rings around its tip."""
+    size = wear.umbrella * body.stature
+    hand = walk.joints[:, HANDS[0 if wear.hand > 0 else 1]]  # [t, 3]
+    head = walk.joints[:, HEAD]
+    tip = 0.45 * hand + 0.55 * head  # over the head as far as the arm allows
+    tip[:, 2] = head[:, 2] + 0.21 * body.stature
+    angle = 2.0 * np.pi * np.arange(SPOKES) / SPOKES
+    way = np.stack([np.cos(angle), np.sin(angle), np.zeros(SPOKES)], 1)  # [s, 3]
+    rings = []  # [t, s, 3] each
+    for far, deep, _ in CANOPY:
+        rings.append(tip[:, None] + size * (far * way - (0.0, 0.0, deep)))
+    thick = [radius * body.stature for _, _, radius in CANOPY]
+    starts, ends, radii = [hand[:, None]], [tip[:, None]], [(thick[0], thick[0])]
+    for inner, outer in itertools.pairwise(range(len(CANOPY))):
+        starts += [rings[inner], rings[outer]]
+        ends += [rings[outer], np.roll(rings[outer], 1, axis=1)]
+        radii += [(thick[inner], thick[outer])] * SPOKES
+        radii += [(thick[outer], thick[outer])] * SPOKES
+    return Capsules(
+        start=np.concatenate(starts, 1),
+        end=np.concatenate(ends, 1),
+        start_radius=np.array([start for start, _ in radii]),
+        end_radius=np.array([end for _, end in radii]),
     )

@@ -11,17 +11,22 @@ import dataclasses
 import numpy as np
 
 BAG_KINDS = ("back", "shoulder", "hand")
+LOAD_KINDS = ("box", "trolley")
+# Degrees that an arm is held at, shoulder and elbow bent forwards.
+BOX_ARM, UMBRELLA_ARM, TROLLEY_ARM = (-8.0, 88.0), (24.0, 112.0), (-22.0, 12.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Wear:
-    """Clothes as thickness on top of the body, and at most one bag.
+    """Clothes as thickness on top of the body, and at most one bag and one load.
 
     fit: factor on the girth of trunk and legs, everyday clothing.
     torso, arm, leg: thickness. abduction: arms held away by it, degrees.
     hem: where a coat or skirt ends, as a share of the thigh; 0 is none.
     flare: radius of that hem. bag: one of BAG_KINDS or None. bag_side: +1 left,
-    -1 right. bag_radius: half its width.
+    -1 right. bag_radius: half its width. load: one of LOAD_KINDS or None, a box in both
+    hands or a trolley pulled by one. load_radius: half its width. umbrella: radius of
+    its canopy, 0 is none. hand: +1 or -1, the one that pulls or holds it up.
     """
 
     fit: float = 1.0
@@ -35,13 +40,28 @@ class Wear:
     bag: str | None = None
     bag_side: int = 1
     bag_radius: float = 0.0
+    load: str | None = None
+    load_radius: float = 0.0
+    umbrella: float = 0.0
+    hand: int = 1
 
     @property
     def arm_swing(self) -> tuple[float, float]:
         """Factor on the swing of the left and the right arm."""
-        if self.bag != "hand":
-            return (1.0, 1.0)
-        return (0.35, 1.0) if self.bag_side > 0 else (1.0, 0.35)
+        held = [0.1 if angles else 1.0 for angles in self.arms_held]
+        if self.bag == "hand":
+            held[0 if self.bag_side > 0 else 1] *= 0.35
+        return held[0], held[1]
+
+    @property
+    def arms_held(self) -> tuple[tuple[float, float] | None, ...]:
+        """Where the left and the right arm are held, (shoulder, elbow) in degrees;
+        None swings freely."""
+        if self.load == "box":
+            return BOX_ARM, BOX_ARM
+        angles = UMBRELLA_ARM if self.umbrella else None
+        angles = TROLLEY_ARM if self.load == "trolley" else angles
+        return (angles, None) if self.hand > 0 else (None, angles)
 
 
 def sample_plain(rng: np.random.Generator) -> Wear:
@@ -88,3 +108,65 @@ def sample_clothing(rng: np.random.Generator) -> Wear:
         hat=True,
         abduction=2.0,
     )
+
+
+def sample_load(rng: np.random.Generator) -> Wear:
+    """A box in both hands, or a trolley."""
+    return Wear(
+        load=LOAD_KINDS[rng.integers(len(LOAD_KINDS))],
+        load_radius=rng.uniform(0.050, 0.070),
+        hand=int(rng.choice((-1, 1))),
+    )
+
+
+def sample_umbrella(rng: np.random.Generator) -> Wear:
+    """An open umbrella in one hand."""
+    return Wear(umbrella=rng.uniform(0.27, 0.34), hand=int(rng.choice((-1, 1))))
+
+
+def sample_uniform(rng: np.random.Generator) -> Wear:
+    """The same wide working clothes, cap and all, on everybody."""
+    del rng
+    return Wear(torso=0.014, arm=0.009, leg=0.009, hem=0.22, flare=0.052, hat=True)
+
+
+def sample_upper(rng: np.random.Generator) -> Wear:
+    """One garment for the upper body out of somebody's wardrobe."""
+    u = rng.uniform
+    long = rng.random() < 0.25
+    return Wear(
+        torso=u(0.0, 0.018),
+        arm=u(0.0, 0.012),
+        abduction=u(0.0, 3.0),
+        hem=u(0.30, 0.80) if long else 0.0,
+        flare=u(0.045, 0.058) if long else 0.0,
+        hat=bool(rng.random() < 0.2),
+    )
+
+
+def sample_lower(rng: np.random.Generator) -> Wear:
+    """One garment for the legs: trousers of some width, or a skirt."""
+    u = rng.uniform
+    skirt = rng.random() < 0.3
+    return Wear(
+        leg=u(0.0, 0.013),
+        hem=u(0.35, 0.90) if skirt else 0.0,
+        flare=u(0.045, 0.060) if skirt else 0.0,
+    )
+
+
+def combine(wears: list[Wear]) -> Wear:
+    """All of it worn at once: the thickest counts, and a hand holds one thing."""
+    values = {}
+    for field in dataclasses.fields(Wear):
+        worn = [getattr(wear, field.name) for wear in wears]
+        changed = [value for value in worn if value != field.default]
+        values[field.name] = field.default
+        if changed:
+            numbers = isinstance(field.default, float)
+            values[field.name] = max(changed) if numbers else changed[0]
+    if values["bag"] == "hand" and (values["load"] or values["umbrella"]):
+        values["bag"] = "back"
+    if values["load"] == "box" and values["umbrella"]:
+        values["load"] = "trolley"
+    return Wear(**values)

@@ -1,0 +1,133 @@
+"""A walker before the sensors: every modality of one sequence.
+
+The sensors look at one surface. Camera modalities and 3D labels are of the moments at
+which the camera looks, LiDAR modalities of those at which its sweep meets the walker.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from gaitjax.arguments import unknown
+from gaitjax.errors import GaitError
+from gaitjax.walkers.body import Body
+from gaitjax.walkers.camera import Camera, Sight, silhouettes, to_camera
+from gaitjax.walkers.gait import Walk
+from gaitjax.walkers.normalise import normalise
+from gaitjax.walkers.surface import Capsules, capsules
+from gaitjax.walkers.wear import Wear
+
+LIDAR_KEYS = frozenset(("ranges", "points"))
+LABEL_KEYS = frozenset(("joints", "markers", "vertices", "smpl"))
+KEYS = ("sils", "heatmaps", *sorted(LIDAR_KEYS), *sorted(LABEL_KEYS))
+NUM_POINTS = 512  # chosen: more than a walker at 7 m returns
+
+
+@dataclasses.dataclass(frozen=True)
+class Shot:
+    """A walk, what is worn, what stands in the way, and when the sensors look.
+
+    seen, swept: frames of the walk, i[t] each; None is all of them.
+    """
+
+    body: Body
+    walk: Walk
+    wear: Wear = Wear()
+    occluder: Capsules | None = None
+    seen: np.ndarray | None = None
+    swept: np.ndarray | None = None
+
+
+def look(
+    shot: Shot,
+    keys: Sequence[str],
+    *,
+    camera: Camera,
+    lidar: Lidar,
+    rngs: Mapping[str, np.random.Generator],
+    sight: Sight = Sight(),
+    frame: str = "camera",
+) -> dict[str, np.ndarray]:
+    """{key: [t, ...]} as `sequence.make_sequence` says, for any walk.
+
+    rngs: of the noise of `camera`, `lidar` and `pose`. frame: "camera" or "world".
+    """
+    for key in keys:
+        if key not in KEYS:
+            raise GaitError(unknown(key, KEYS, "modality of the walkers"))
+    if frame not in ("camera", "world"):
+        raise GaitError(f"frame is camera or world, got {frame!r}; choose one")
+    found: dict[str, np.ndarray] = {}
+    seen = _frames(shot.walk, shot.seen)
+    if "sils" in keys:
+        surface = capsules(shot.body, seen, shot.wear)
+        hides = _frames(shot.occluder, shot.seen)
+        masks = silhouettes(rngs["camera"], surface, camera, sight, hides)
+        found["sils"] = normalise(masks)
+    if LIDAR_KEYS.intersection(keys):
+        found |= _sweep(shot, rngs["lidar"], lidar, sight.noise)
+    if "heatmaps" in keys:
+        found["heatmaps"] = _heat_maps(shot.body, seen, camera, rngs["pose"], sight)
+    if LABEL_KEYS.intersection(keys):
+        found |= _labels(shot.body, seen, keys, camera, frame)
+    return {key: found[key] for key in keys}
+
+
+def _sweep(
+    shot: Shot, rng: np.random.Generator, lidar: Lidar, noise: float
+) -> dict[str, np.ndarray]:
+    """What the LiDAR gives: points and the range view drawn from all of them."""
+    from gaitjax.walkers import lidar as lidars
+    swept = _frames(shot.walk, shot.swept)
+    surface = capsules(shot.body, swept, shot.wear)
+    hides = _frames(shot.occluder, shot.swept)
+    points = lidars.scan(rng, surface, lidar, hides, noise)
+    return {
+        "ranges": lidars.range_view(points),
+        "points": lidars.sample_points(rng, points, NUM_POINTS),
+    }
+
+
+def _heat_maps(
+    body: Body, seen: Walk, camera: Camera, rng: np.random.Generator, sight: Sight
+) -> np.ndarray:
+    """Heat maps of the detected pose; what hides the walker is not modelled here."""
+    from gaitjax.walkers import pose
+    keypoints = pose.coco_keypoints(seen.joints, seen.orientations, body)
+    return pose.heat_maps(pose.detect(rng, keypoints, camera, sight.noise))
+
+
+def _labels(
+    body: Body, seen: Walk, keys: Sequence[str], camera: Camera, frame: str
+) -> dict[str, np.ndarray]:
+    """3D labels of the body under the clothes, f32."""
+
+    def placed(points: np.ndarray) -> np.ndarray:
+        points = to_camera(points, camera) if frame == "camera" else points
+        return points.astype(np.float32)
+
+    from gaitjax.walkers import mesh, smpl
+    found = {}
+    if "joints" in keys:
+        found["joints"] = placed(seen.joints)
+    if {"markers", "vertices"}.intersection(keys):
+        vertices = placed(mesh.vertices(body, seen.joints, seen.orientations))
+        found |= {"vertices": vertices, "markers": mesh.markers(vertices)}
+    if "smpl" in keys:
+        found["smpl"] = smpl.smpl(seen.rotations, body, placed(seen.joints[:, :1]))
+    return found
+
+
+def _frames(moving: Walk | Capsules | None, frames: np.ndarray | None):
+    """Some frames of a walk or of a surface; None stays None."""
+    if moving is None or frames is None:
+        return moving
+    arrays = {
+        field.name: value[frames]
+        for field in dataclasses.fields(moving)
+        if np.ndim(value := getattr(moving, field.name)) > 1  # [t, ...]
+    }
+    return dataclasses.replace(moving, **arrays)
