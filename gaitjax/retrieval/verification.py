@@ -1,0 +1,145 @@
+"""Same person or not? Distances of pairs, and the errors of a threshold on them.
+
+A pair is accepted where its distance is at most the threshold t:
+
+    false match rate     FMR(t)  = share of impostor pairs that are accepted
+    false non-match rate FNMR(t) = share of genuine pairs that are refused
+
+The equal error rate (EER) is where the two cross (ISO/IEC 19795-1).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from gaitjax.ops import distance
+from gaitjax.retrieval import breakdowns, ranking
+
+BLOCK = 1024  # pairs at a time; chosen
+
+
+@dataclasses.dataclass(frozen=True)
+class Distances:
+    """Distances of pairs of a probe and a gallery record: f32[n], f32[m].
+
+    num_genuine, num_impostor: of how many pairs these are drawn, counted before
+    those that the protocol excludes are taken out.
+    """
+
+    genuine: np.ndarray
+    impostor: np.ndarray
+    num_genuine: int
+    num_impostor: int
+
+
+def sample_distances(
+    tasks: Sequence[breakdowns.Task], number: int, seed: int = 0
+) -> Distances:
+    """Distances of up to `number` genuine and as many impostor pairs.
+
+    All of them where there are no more than that, else drawn evenly; neither time
+    nor memory grows with probes x gallery. Several galleries: an equal share each.
+    """
+    found = [_sample(task, -(-number // len(tasks)), seed) for task in tasks]
+    return Distances(
+        genuine=np.concatenate([one.genuine for one in found]),
+        impostor=np.concatenate([one.impostor for one in found]),
+        num_genuine=sum(one.num_genuine for one in found),
+        num_impostor=sum(one.num_impostor for one in found),
+    )
+
+
+def _sample(task: breakdowns.Task, number: int, seed: int) -> Distances:
+    subject = task.subject
+    items = task.items[np.argsort(subject[task.items], kind="stable")]
+    names = subject[items]
+    start = np.searchsorted(names, subject[task.probes])
+    count = np.searchsorted(names, subject[task.probes], "right") - start
+    rng = np.random.default_rng(seed)
+    total, whole = int(count.sum()), len(task.probes) * len(items)
+    chosen = _draw(rng, total, number)
+    end = np.cumsum(count)
+    who = np.searchsorted(end, chosen, "right")  # the probe of a genuine pair
+    place = start[who] + chosen - (end - count)[who]
+    genuine = _allowed(task, task.probes[who], items[place])
+    # Drawn among all pairs; the few that turn out to be genuine are dropped.
+    who, place = np.divmod(_draw(rng, whole, number), len(items))
+    probes, found = _allowed(task, task.probes[who], items[place])
+    other = subject[probes] != subject[found]
+    return Distances(
+        genuine=_distances(task, *genuine),
+        impostor=_distances(task, probes[other], found[other]),
+        num_genuine=total,
+        num_impostor=whole - total,
+    )
+
+
+def det(
+    genuine: np.ndarray, impostor: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every threshold that matters, ascending, and its FMR and FNMR: f64[k] each."""
+    threshold = np.unique(np.concatenate([genuine, impostor]))
+    false_match = np.searchsorted(np.sort(impostor), threshold, "right") / len(impostor)
+    accepted = np.searchsorted(np.sort(genuine), threshold, "right") / len(genuine)
+    return threshold, false_match, 1 - accepted
+
+
+def equal_error(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float]:
+    """(EER, its threshold), a share; straight lines between the thresholds."""
+    threshold, false_match, false_non_match = det(genuine, impostor)
+    # Below the least distance nothing is accepted.
+    threshold = np.concatenate([threshold[:1], threshold])
+    gap = np.concatenate([[-1.0], false_match - false_non_match])
+    false_match = np.concatenate([[0.0], false_match])
+    after = int(np.argmax(gap >= 0))  # gap grows from -1 to 1
+    before = after - 1
+    share = -gap[before] / (gap[after] - gap[before])
+
+    def between(values: np.ndarray) -> float:
+        return float(values[before] + share * (values[after] - values[before]))
+
+    return between(false_match), between(threshold)
+
+
+def _draw(rng: np.random.Generator, total: int, number: int) -> np.ndarray:
+    """Up to `number` of 0 .. total - 1, ascending, each once."""
+    if total <= number:
+        return np.arange(total)
+    return np.sort(rng.choice(total, number, replace=False, shuffle=False))
+
+
+def _allowed(
+    task: breakdowns.Task, probes: np.ndarray, items: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs that the protocol does not exclude, int[n] both."""
+    excluded = np.full(len(probes), bool(task.exclude))
+    for values in task.exclude:
+        excluded &= values[probes] == values[items]
+    return probes[~excluded], items[~excluded]
+
+
+def _distances(
+    task: breakdowns.Task, probes: np.ndarray, items: np.ndarray
+) -> np.ndarray:
+    """Distances of pairs of records, in blocks of one shape: f32[n]."""
+    far = np.empty(len(probes), np.float32)
+    for here, filled in ranking.probe_blocks(len(probes), BLOCK) if len(far) else ():
+        x = ranking.on_device(task.probe_embeddings[probes[filled]])
+        y = ranking.on_device(task.gallery_embeddings[items[filled]])
+        far[here] = np.asarray(_paired(x, y, task.metric))[: len(here)]
+    return far
+
+
+@functools.partial(jax.jit, static_argnames="metric")
+def _paired(x: jax.Array, y: jax.Array, metric: str) -> jax.Array:
+    """[b,p,d], [b,p,d] -> f32[b], as `ops.distance` has it."""
+
+    def one(a: jax.Array, b: jax.Array) -> jax.Array:
+        return distance.distances(a[None], b[None], metric)[0, 0]
+
+    return jax.vmap(one)(x, y)
