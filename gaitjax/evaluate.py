@@ -20,7 +20,7 @@ from gaitjax.data.pipeline import embed_batches
 from gaitjax.data.records import Split
 from gaitjax.report import html, tables
 from gaitjax.retrieval import protocols, search
-from gaitjax.run import Run, open_run, restore_model
+from gaitjax.run import Run, modality_pairs, open_run, restore_model, score_prefix
 from gaitjax.runtime import mesh
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.metrics_log import read as read_metrics
@@ -96,34 +96,44 @@ def eval_rows(run: Run, name: str) -> tuple[Split, np.ndarray]:
 def evaluate_state(
     run: Run, state: TrainState, split: str | None = None
 ) -> list[search.Evaluation]:
-    """One Evaluation per protocol of the data set and per modality embedded.
+    """One Evaluation per protocol of the data set and pair of embedded views.
 
+    A pair is the probes' view and the gallery's, in the order of `modality_pairs`.
     split: `test` or `val`; None is `eval.split`.
     """
     options = run.eval_options
     split, rows = eval_rows(run, split or options.split)
     index = split.index.select(rows)
+    views = embed(run, state, split, rows)
     return [
         search.evaluate(
-            {view: embedding},
+            views,
             index,
             protocol,
             metric=options.distance,
             ranks=options.ranks,
             rounded=options.rounded,
+            probe=probe,
+            gallery=gallery,
             num_lists=options.lists,
         )
-        for view, embedding in embed(run, state, split, rows).items()
+        for probe, gallery in modality_pairs(views)
         for protocol in protocols.for_dataset(run.data.name)
     ]
 
 
 def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:
-    """{"NM/rank-1": percent} for logs and `ckpt.best`; the first one of a name."""
+    """{"NM/rank-1": percent} for logs and `ckpt.best`; the first one of a name.
+
+    With several views {"sils>ranges/NM/rank-1": percent}, probe before gallery.
+    """
     named: dict[str, float] = {}
-    for evaluation in evaluations:
+    pairs = [(evaluation.probe, evaluation.gallery) for evaluation in evaluations]
+    for pair, evaluation in zip(pairs, evaluations, strict=True):
+        prefix = score_prefix(pair, pairs)
         for row in evaluation.rows:
-            named.setdefault(f"{row['condition']}/{row['metric']}", row["value"])
+            name = f"{prefix}{row['condition']}/{row['metric']}"
+            named.setdefault(name, row["value"])
     return named
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -158,7 +159,6 @@ def open_run(
     method = make_method(config, data, options)
     if method.source is None:
         PKSampler(data.labels, data.p, data.k, options.seed)  # enough identities?
-    check_best(config["ckpt"]["best"], data, config["eval"]["ranks"])
     eval_options = EvalOptions(**config["eval"])
     if eval_options.split == "val" and not len(data.val_rows):
         raise GaitError(
@@ -168,7 +168,10 @@ def open_run(
 
     key = stream(options.seed, "init")
     example = example_batch(data, method)
-    params, _ = jax.eval_shape(method.init, key, example)
+    params, model_state = jax.eval_shape(method.init, key, example)
+    if config["ckpt"]["best"] is not None:
+        views = jax.eval_shape(method.embed, params, model_state, example)
+        check_best(config["ckpt"]["best"], data, config["eval"]["ranks"], views)
     tx, rate = make_optimizer(params, options.steps, **config["optim"])
     init = functools.partial(init_state, method, tx, ema=options.ema)
     everywhere = mesh.replicated(device_mesh)
@@ -217,13 +220,31 @@ def check_config(config: Mapping[str, Any]) -> None:
         check(fn, config[name], name)
 
 
-def check_best(best: str | None, data: pipeline.Data, ranks: tuple[int, ...]) -> None:
+def modality_pairs(views: Iterable[str]) -> list[tuple[str, str]]:
+    """(probe, gallery) of every evaluation: across views first, then within one."""
+    pairs = itertools.product(sorted(views), repeat=2)
+    return sorted(pairs, key=lambda pair: pair[0] == pair[1])  # a stable sort
+
+
+def score_prefix(pair: tuple[str, str], pairs: Iterable[tuple[str, str]]) -> str:
+    """What a score's name begins with: "sils>ranges/", or "" for the only pair."""
+    return "{}>{}/".format(*pair) if len(set(pairs)) > 1 else ""
+
+
+def check_best(
+    best: str, data: pipeline.Data, ranks: tuple[int, ...], views: Iterable[str]
+) -> None:
     """`ckpt.best` names a score of the data set's protocols, on validation people."""
-    if best is None:
-        return
     metrics = [f"rank-{k}" for k in ranks] + ["mAP", "mINP"]
     conditions = [name for p in protocols.for_dataset(data.name) for name in p.probes]
-    known = [f"{condition}/{metric}" for condition in conditions for metric in metrics]
+    pairs = modality_pairs(views)
+    prefixes = [score_prefix(pair, pairs) for pair in pairs]
+    known = [
+        f"{prefix}{condition}/{metric}"
+        for prefix, condition, metric in itertools.product(
+            prefixes, conditions, metrics
+        )
+    ]
     if best not in known:
         raise GaitError(unknown(best, known, "metric in ckpt.best"))
     if not len(data.val_rows):

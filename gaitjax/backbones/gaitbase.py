@@ -91,15 +91,26 @@ def make(
     features: int = 256,
 ) -> GaitBase:
     """GaitBase from a config's `backbone_args`."""
-    for name, values in (("channels", channels), ("strides", strides), ("bins", bins)):
-        key = f"method_args__backbone_args__{name}"
-        at_least(1, **{key: min(values, default=0)})
-    at_least(1, method_args__backbone_args__features=features)
-    if len(channels) != len(strides):
-        raise GaitError(
-            f"method_args.backbone_args has {len(channels)} channels and "
-            f"{len(strides)} strides; give one stride per stage"
-        )
+    check_sizes("method_args.backbone_args", channels, strides, bins, features)
     return GaitBase(
         num_classes, tuple(channels), tuple(strides), tuple(bins), features, dtype
     )
+
+
+def check_sizes(
+    where: str,
+    channels: Sequence[int],
+    strides: Sequence[int],
+    bins: Sequence[int],
+    features: int,
+) -> None:
+    """Raises GaitError for sizes that make no network; `where` is their section."""
+    prefix = where.replace(".", "__")
+    for name, values in (("channels", channels), ("strides", strides), ("bins", bins)):
+        at_least(1, **{f"{prefix}__{name}": min(values, default=0)})
+    at_least(1, **{f"{prefix}__features": features})
+    if len(channels) != len(strides):
+        raise GaitError(
+            f"{where} has {len(channels)} channels and {len(strides)} strides; give "
+            "one stride per stage"
+        )

@@ -44,7 +44,10 @@ class Method:
     loss(params, model_state, batch, rng) -> scalar, (model_state, metrics); the
       batch carries `step`, `round` and `index` too. Metrics are scalars; the terms
       of the loss are called <term>/loss, so that a non-finite one can be named.
-    embed(params, model_state, batch, rng=None) -> {view: f32 [n, p, d]}
+    embed(params, model_state, batch, rng=None) -> {view: f32 [n, p, d]}. Without rng
+      the views lie in one space and are called by their modality: each is compared
+      with each (`run.modality_pairs`). With rng there may be others, which only
+      `refresh` needs.
     source(index, seed, step, labels) -> records i64 [n] of batch `step`.
     refresh(model_state, {view: f32 [N, p, d]}, round) -> labels i32 [N],
       model_state: new labels for the records that are trained on, -1 = not drawn.

@@ -40,12 +40,7 @@ def make(
     """input: the modality. downsample: see `ops.frames`. Weights of 0 switch off."""
     num_classes = info.num_classes if ce_weight else 0
     model = make_backbone(backbone, backbone_args or {}, num_classes, dtype)
-    if input not in info.shapes:
-        raise GaitError(
-            f"method_args.input={input}, but the data has {', '.join(info.shapes)}; "
-            "choose one of these"
-        )
-    _check_size(info.shapes[input], downsample, input)
+    check_input(info, input, downsample, "input")
 
     def run(variables: Tree, batch: Batch, **kwargs):
         x = network_input(batch[input], downsample)
@@ -103,7 +98,14 @@ def make_backbone(
     return build(num_classes, dtype, **args)
 
 
-def _check_size(shape: tuple[int, ...], downsample: int, key: str) -> None:
+def check_input(info: Info, key: str, downsample: int, argument: str) -> None:
+    """Raises GaitError for a modality that the data lacks or that does not divide."""
+    if key not in info.shapes:
+        raise GaitError(
+            f"method_args.{argument}={key}, but the data has "
+            f"{', '.join(info.shapes)}; choose one of these"
+        )
+    shape = info.shapes[key]
     if downsample < 1 or shape[0] % downsample or shape[1] % downsample:
         raise GaitError(
             f"method_args.downsample={downsample} does not divide {key} of "
