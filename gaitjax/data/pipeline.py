@@ -21,6 +21,7 @@ from gaitjax.data import schema
 from gaitjax.data.augment import Augment, cut_columns, cut_sides
 from gaitjax.data.buckets import bucket_lengths, eval_batches
 from gaitjax.data.builders import common, walkers
+from gaitjax.data.builders.twins import twins
 from gaitjax.data.records import Split, data_root, open_split
 from gaitjax.data.sampler import Clip, Order
 from gaitjax.errors import GaitError
@@ -138,9 +139,10 @@ def make_data(
 def find(name: str, directory: str | None, args: Mapping) -> pathlib.Path:
     """The folder of a prepared set; walkers are generated where missing."""
     root = data_root(directory)
-    if name in walkers.twins():
+    if name in twins():
         check(walkers.make_builder, args, "data.args")
-        return common.prepare(walkers.make_builder(root, name, **args))
+        builder = walkers.make_builder(root, name, **args)
+        return common.prepare(builder, builder.lists())
     found = sorted((root / name).glob("*/index_train.npz"))
     if not found:
         raise GaitError(

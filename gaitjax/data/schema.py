@@ -40,6 +40,8 @@ def modalities() -> dict[str, Modality]:
         "sils": Modality((None, None, None), np.uint8, True),
         # LiDAR range views in jet colours.
         "ranges": Modality((None, 64, 64, 3), np.uint8, True),
+        # LiDAR points in the sensor's frame, metres; rows of NaN fill a frame.
+        "points": Modality((None, None, 3), np.float32, False),
         # Pose heat maps: bones, joints.
         "heatmaps": Modality((None, 64, 64, 2), np.uint8, True),
         # 3D labels in metres, camera frame.

@@ -7,7 +7,7 @@ which the camera looks, LiDAR modalities of those at which its sweep meets the w
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from gaitjax.errors import GaitError
 from gaitjax.walkers.body import Body
 from gaitjax.walkers.camera import Camera, Sight, silhouettes, to_camera
 from gaitjax.walkers.gait import Walk
+from gaitjax.walkers.lidar import Lidar, sample_points, scan
 from gaitjax.walkers.normalise import normalise
+from gaitjax.walkers.rangeview import range_view
 from gaitjax.walkers.surface import Capsules, capsules
 from gaitjax.walkers.wear import Wear
 
@@ -24,6 +26,22 @@ LIDAR_KEYS = frozenset(("ranges", "points"))
 LABEL_KEYS = frozenset(("joints", "markers", "vertices", "smpl"))
 KEYS = ("sils", "heatmaps", *sorted(LIDAR_KEYS), *sorted(LABEL_KEYS))
 NUM_POINTS = 512  # chosen: more than a walker at 7 m returns
+
+
+def frame_shapes() -> dict[str, tuple[int, ...]]:
+    """Shape of one frame of every modality."""
+    from gaitjax.walkers import mesh
+
+    return {
+        "sils": (64, 64),
+        "heatmaps": (64, 64, 2),
+        "ranges": (64, 64, 3),
+        "points": (NUM_POINTS, 3),
+        "joints": (24, 3),
+        "markers": (64, 3),
+        "vertices": (len(mesh.mirror_vertices()), 3),
+        "smpl": (85,),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +53,7 @@ class Shot:
 
     body: Body
     walk: Walk
-    wear: Wear = Wear()
+    wear: Wear = dataclasses.field(default_factory=Wear)
     occluder: Capsules | None = None
     seen: np.ndarray | None = None
     swept: np.ndarray | None = None
@@ -48,7 +66,7 @@ def look(
     camera: Camera,
     lidar: Lidar,
     rngs: Mapping[str, np.random.Generator],
-    sight: Sight = Sight(),
+    sight: Sight | None = None,
     frame: str = "camera",
 ) -> dict[str, np.ndarray]:
     """{key: [t, ...]} as `sequence.make_sequence` says, for any walk.
@@ -60,6 +78,7 @@ def look(
             raise GaitError(unknown(key, KEYS, "modality of the walkers"))
     if frame not in ("camera", "world"):
         raise GaitError(f"frame is camera or world, got {frame!r}; choose one")
+    sight = sight or Sight()
     found: dict[str, np.ndarray] = {}
     seen = _frames(shot.walk, shot.seen)
     if "sils" in keys:
@@ -80,14 +99,13 @@ def _sweep(
     shot: Shot, rng: np.random.Generator, lidar: Lidar, noise: float
 ) -> dict[str, np.ndarray]:
     """What the LiDAR gives: points and the range view drawn from all of them."""
-    from gaitjax.walkers import lidar as lidars
     swept = _frames(shot.walk, shot.swept)
     surface = capsules(shot.body, swept, shot.wear)
     hides = _frames(shot.occluder, shot.swept)
-    points = lidars.scan(rng, surface, lidar, hides, noise)
+    points = scan(rng, surface, lidar, hides, noise)
     return {
-        "ranges": lidars.range_view(points),
-        "points": lidars.sample_points(rng, points, NUM_POINTS),
+        "ranges": range_view(points),
+        "points": sample_points(rng, points, NUM_POINTS),
     }
 
 
@@ -96,6 +114,7 @@ def _heat_maps(
 ) -> np.ndarray:
     """Heat maps of the detected pose; what hides the walker is not modelled here."""
     from gaitjax.walkers import pose
+
     keypoints = pose.coco_keypoints(seen.joints, seen.orientations, body)
     return pose.heat_maps(pose.detect(rng, keypoints, camera, sight.noise))
 
@@ -110,6 +129,7 @@ def _labels(
         return points.astype(np.float32)
 
     from gaitjax.walkers import mesh, smpl
+
     found = {}
     if "joints" in keys:
         found["joints"] = placed(seen.joints)

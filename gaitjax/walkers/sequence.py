@@ -21,6 +21,7 @@ from gaitjax.errors import GaitError
 from gaitjax.walkers.body import Body, sample_body
 from gaitjax.walkers.camera import Sight, sample_camera
 from gaitjax.walkers.gait import Gait, sample_gait, walk
+from gaitjax.walkers.lidar import sample_lidar
 from gaitjax.walkers.look import LIDAR_KEYS, Shot, look
 from gaitjax.walkers.rates import paired_moments
 from gaitjax.walkers.scene import sample_occluder
@@ -74,12 +75,12 @@ class Spread:
 class Sensors:
     """How the walker is looked at.
 
-    fps: the camera's rate, Hz. lidar_fps: the LiDAR's; None is the camera's, at the same
-    moments. With two rates a sequence that has both modalities has the pairs that
+    fps: the camera's rate, Hz. lidar_fps: the LiDAR's; None is the camera's, at the
+    same moments. With two rates a sequence that has both modalities has the pairs that
     belong together (`rates.pair`), one with only LiDAR modalities the LiDAR's frames.
-    elevation: degrees above the horizontal; None is the nominal height. distance: factor
-    on the nominal distance. frame: of 3D labels, the camera's (x right, y down, z away)
-    or the world's (x forward, y left, z up, the walk passes through the origin); metres.
+    elevation: degrees above the horizontal; None is the nominal height. distance:
+    factor on the nominal distance. frame: of 3D labels, "camera" (x right, y down, z
+    away) or "world" (x forward, y left, z up, the walk passes the origin); metres.
     """
 
     fps: float = 25.0
@@ -119,10 +120,10 @@ def make_sequence(
 
     condition: words of `CONDITIONS` (and of the wardrobe) joined by "-", as in "nm" or
     "cl-ub-nt". view: degrees; 0 is a camera in front of the walker, 90 on the left, 180
-    behind. keys: which of `look.KEYS`: `sils` u8 [t, 64, 64], `ranges` u8 [t, 64, 64, 3],
-    `points` f32 [t, 512, 3] (sensor frame, rows of NaN at the end), `heatmaps` u8
-    [t, 64, 64, 2], `joints` f32 [t, 24, 3], `markers` f32 [t, 64, 3], `vertices` f32
-    [t, v, 3], `smpl` f32 [t, 85].
+    behind. keys: which of `look.KEYS`: `sils` u8 [t, 64, 64], `ranges` u8
+    [t, 64, 64, 3], `points` f32 [t, 512, 3] (sensor frame, rows of NaN at the end),
+    `heatmaps` u8 [t, 64, 64, 2], `joints` f32 [t, 24, 3], `markers` f32 [t, 64, 3],
+    `vertices` f32 [t, v, 3], `smpl` f32 [t, 85].
     """
     words = _words(condition)
     identity = make_identity(seed, subject, spread)
@@ -137,21 +138,20 @@ def make_sequence(
     rate, seen, swept = _moments(stream(3), num_frames, keys, sensors)
     num_moments = int(max(seen.max(), swept.max())) + 1
     motion = walk(rng, body, identity.gait, num_moments, rate, wear, spread.take)
-    place = (view, spread.take, sensors.elevation, sensors.distance)
-    camera = sample_camera(rng, *place)
+    camera = sample_camera(rng, view, spread.take, sensors.elevation, sensors.distance)
     occluder = None
     if "oc" in words:
         path = motion.joints[:, 0]
         occluder = sample_occluder(stream(4), path, view, rate, 6.0 * sensors.distance)
-    lidar_rng = None
-    if LIDAR_KEYS.intersection(keys):
-        from gaitjax.walkers.lidar import sample_lidar
+    lidar_rng = stream(5)
+    lidar = sample_lidar(lidar_rng, view, spread.take, sensors.elevation)
+    lidar = dataclasses.replace(lidar, distance=lidar.distance * sensors.distance)
     shot = Shot(body, motion, wear, occluder, seen, swept)
     return look(
         shot,
         keys,
         camera=camera,
-        lidar=sample_lidar(lidar_rng := stream(5), *place) if LIDAR_KEYS.intersection(keys) else None,
+        lidar=lidar,
         sight=Sight(spread.noise, night="nt" in words, truncated="tr" in words),
         rngs={"camera": rng, "lidar": lidar_rng, "pose": stream(6)},
         frame=sensors.frame,
@@ -183,8 +183,8 @@ def _words(condition: str) -> list[str]:
     for word in words:
         if word not in CONDITIONS and not re.fullmatch("[ud][0-7]", word):
             raise GaitError(
-                f"expected words of {', '.join(CONDITIONS)}, u0..u7 or d0..d7, joined by "
-                f'"-", as the condition of a walker, got {condition!r}; choose of these'
+                f"expected words of {', '.join(CONDITIONS)}, u0..u7 or d0..d7, joined "
+                f'by "-", as a condition of the walkers, got {condition!r}; use these'
             )
     return sorted(set(words), key=lambda word: ((*CONDITIONS, word).index(word), word))
 

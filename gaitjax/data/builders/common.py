@@ -5,10 +5,14 @@ from __future__ import annotations
 import collections
 import contextlib
 import fcntl
+import functools
+import io
 import itertools
 import multiprocessing
 import pathlib
 import shutil
+import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import TypeVar
@@ -45,8 +49,9 @@ def prepare(
     """Generates the set where it is missing; its folder, sidecars included.
 
     TFDS writes into a temporary folder and renames it, so an interrupted run leaves
-    nothing that looks finished. The sidecars are written last and tell the rest of
-    the package that the set is whole. Several processes may ask at once.
+    nothing that looks finished; what `staged` had made is taken up again. The sidecars
+    are written last and tell the rest of the package that the set is whole. Several
+    processes may ask at once.
     """
     folder = pathlib.Path(builder.data_dir)
     if is_prepared(folder):
@@ -65,7 +70,69 @@ def prepare(
             _generate(builder)
             for split in builder.info.splits:
                 write_sidecar(folder, split, lists)
+            shutil.rmtree(staging(builder), ignore_errors=True)
     return folder
+
+
+def staging(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
+    """Where parts of a set wait until all are there."""
+    folder = pathlib.Path(builder.data_dir)
+    return folder.parent / f"{folder.name}.parts"
+
+
+def staged(
+    fn: Callable[[int], dict[str, np.ndarray]],
+    number: int,
+    *,
+    folder: pathlib.Path,
+    processes: int,
+    label: str,
+) -> Iterator[dict[str, np.ndarray]]:
+    """fn of 0..number-1, in order, made in processes and kept in `folder` on the way.
+
+    What an interrupted run left there is not made again. The first part tells the size
+    of all: GaitError, before the others are made, where the disk is too small.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    there = sum(1 for _ in folder.glob("*.part"))
+    if there:
+        _say(f"{label}: going on after {there} of {number}")
+    one = functools.partial(_make_part, fn, folder)
+    size = one(0).stat().st_size
+    # Once as parts, once as the finished set.
+    needed, free = 2 * size * number - size * there, shutil.disk_usage(folder).free
+    _say(f"{label}: about {size * number / 1e9:.2f} GB")
+    if needed > free:
+        raise GaitError(
+            f"{label} takes about {needed / 1e9:.1f} GB on the way, and {folder} has "
+            f"{free / 1e9:.1f} GB free; make room, or choose fewer people or frames "
+            "(data.args) or another data.dir"
+        )
+    for path in in_processes(one, range(number), processes, label):
+        yield _read_part(path)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # where the progress bars are, too
+
+
+def _make_part(
+    fn: Callable[[int], dict[str, np.ndarray]], folder: pathlib.Path, number: int
+) -> pathlib.Path:
+    """Writes fn(number) to its file, whole or not at all; the file."""
+    path = folder / f"{number:06d}.part"
+    if not path.exists():
+        buffer = io.BytesIO()
+        np.savez(buffer, **fn(number))
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(zlib.compress(buffer.getbuffer(), 1))
+        partial.replace(path)
+    return path
+
+
+def _read_part(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(zlib.decompress(path.read_bytes()))) as arrays:
+        return {key: arrays[key] for key in arrays.files}
 
 
 def in_processes(

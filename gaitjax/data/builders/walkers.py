@@ -1,8 +1,4 @@
-"""The synthetic walkers as TFDS sets: the default one, and twins of real sets.
-
-A twin has the conditions, takes, views and protocol of its original; how many
-people and frames it has is up to the arguments.
-"""
+"""The synthetic walkers as TFDS sets: the default one, and twins of real sets."""
 
 from __future__ import annotations
 
@@ -16,39 +12,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from gaitjax import walkers
-from gaitjax.arguments import at_least, unknown
+from gaitjax.arguments import at_least, between, defaults, unknown
+from gaitjax.data import schema
 from gaitjax.data.builders import common
+from gaitjax.data.builders.twins import Sequence, twins
 from gaitjax.errors import GaitError
-
-ALL_VIEWS = tuple(range(0, 181, 18))
-
-
-@dataclasses.dataclass(frozen=True)
-class Twin:
-    """Which sequences a person has: (`nm`, 3) is nm-01, nm-02, nm-03."""
-
-    train: tuple[tuple[str, int], ...]
-    test: tuple[tuple[str, int], ...]
-    train_views: tuple[int, ...]
-    test_views: tuple[int, ...]
-    num_train: int
-    num_test: int
-
-
-def twins() -> dict[str, Twin]:
-    """Every walkers set by its name."""
-    casia_b = (("nm", 6), ("bg", 2), ("cl", 2))
-    return {
-        "walkers": Twin(
-            train=(("nm", 3), ("bg", 1), ("cl", 1)),
-            test=(("nm", 3), ("bg", 1), ("cl", 1)),
-            train_views=ALL_VIEWS[::2],
-            test_views=ALL_VIEWS,
-            num_train=160,
-            num_test=40,
-        ),
-        "walkers_casia_b": Twin(casia_b, casia_b, ALL_VIEWS, ALL_VIEWS, 74, 50),
-    }
 
 
 def make_builder(
@@ -57,15 +25,22 @@ def make_builder(
     *,
     num_train: int | None = None,
     num_test: int | None = None,
-    frames: int = 20,
+    frames: int | None = None,
+    modalities: tuple[str, ...] | None = None,
+    elevation: float | None = None,
+    body_spread: float = 1.3,
+    gait_spread: float = 1.3,
     seed: int = 0,
     processes: int | None = None,
 ) -> Walkers:
     """The builder of a twin; nothing is generated yet.
 
-    num_train, num_test: identities (None is the twin's own number). The same
-    arguments give the same folder and the same bits with any `processes` (None is
-    one per core).
+    num_train, num_test: identities (None is the twin's own number; so for frames and
+    modalities). modalities: any of `walkers.KEYS`; 3D labels are in the camera's frame.
+    elevation: of the camera and the LiDAR, degrees above the horizontal, in place of
+    the twin's own. body_spread, gait_spread: how much people differ in body and gait; 0
+    is not at all. The same arguments give the same folder and the same bits with any
+    `processes` (None is one per core).
     """
     if name not in twins():
         raise GaitError(unknown(name, twins(), "walkers set"))
@@ -77,27 +52,56 @@ def make_builder(
         data__args__frames=frames,
         data__args__processes=processes,
     )
-    at_least(0, data__args__seed=seed)
-    num_train, num_test = num_train or twin.num_train, num_test or twin.num_test
-    twin = dataclasses.replace(twin, num_train=num_train, num_test=num_test)
-    label = f"{name}-{num_train}+{num_test}ids-{frames}frames-seed{seed}"
-    config = WalkersConfig(
-        name=label,
-        twin=twin,
-        frames=frames,
+    at_least(0, data__args__seed=seed, data__args__body_spread=body_spread)
+    at_least(0, data__args__gait_spread=gait_spread)
+    between(-80, 80, data__args__elevation=elevation)
+    for key in modalities or ():
+        if key not in walkers.KEYS:
+            raise GaitError(unknown(key, walkers.KEYS, "modality in data.args"))
+    world = World(
+        name=name,
+        num_train=num_train or twin.num_train,
+        num_test=num_test or twin.num_test,
+        frames=frames or twin.frames,
+        modalities=tuple(modalities or twin.modalities),
+        elevation=elevation,
+        spread=walkers.Spread(identity=body_spread, gait=gait_spread),
         seed=seed,
-        processes=processes or len(os.sched_getaffinity(0)),
     )
+    sizes = f"{world.num_train}+{world.num_test}ids-{world.frames}frames"
+    label = f"{name}-{sizes}-seed{seed}"
+    extras = {
+        "modalities": "+".join(modalities or ()) or None,
+        "elevation": elevation,
+        "body_spread": body_spread,
+        "gait_spread": gait_spread,
+    }
+    usual = defaults(make_builder)
+    label += "".join(f"-{k}={v}" for k, v in extras.items() if v != usual[k])
+    processes = processes or len(os.sched_getaffinity(0))
+    config = WalkersConfig(name=label, world=world, processes=processes)
     return Walkers(data_dir=root, config=config, file_format="array_record")
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """A twin and its sizes: all that the bits of a set depend on."""
+
+    name: str
+    num_train: int
+    num_test: int
+    frames: int
+    modalities: tuple[str, ...]
+    elevation: float | None
+    spread: walkers.Spread
+    seed: int
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class WalkersConfig(tfds.core.BuilderConfig):
     """The arguments of `make_builder`."""
 
-    twin: Twin
-    frames: int
-    seed: int
+    world: World
     processes: int
 
 
@@ -108,57 +112,94 @@ class Walkers(tfds.core.GeneratorBasedBuilder):
     url_infos = None  # nothing is downloaded; TFDS would look for check sums
 
     def _info(self) -> tfds.core.DatasetInfo:
+        shapes = walkers.frame_shapes()
+        keys = self.builder_config.world.modalities
         return tfds.core.DatasetInfo(
             builder=self,
             description="Synthetic walkers (simulated; no person was recorded).",
-            features=common.features({"sils": (64, 64)}),
+            features=common.features({key: shapes[key] for key in keys}),
             disable_shuffling=True,  # a person's records lie side by side
         )
 
     def _split_generators(self, dl_manager) -> dict:
-        twin = self.builder_config.twin
-        people = range(twin.num_train + twin.num_test)
         return {
-            "train": self._generate_examples(
-                people[: twin.num_train], twin.train, twin.train_views, "train"
-            ),
-            "test": self._generate_examples(
-                people[twin.num_train :], twin.test, twin.test_views, "test"
-            ),
+            name: self._generate_examples(name == "test") for name in ("train", "test")
         }
 
-    def _generate_examples(
-        self, people: range, takes: tuple, views: tuple[int, ...], split: str
-    ) -> Iterator[tuple[int, dict]]:
+    def _generate_examples(self, is_test: bool) -> Iterator[tuple[int, dict]]:
         config = self.builder_config
-        one = functools.partial(
-            make_person,
-            takes=takes,
-            views=views,
-            frames=config.frames,
-            seed=config.seed,
+        world, split = config.world, "test" if is_test else "train"
+        people = common.staged(
+            functools.partial(make_person, world=world, is_test=is_test),
+            world.num_test if is_test else world.num_train,
+            folder=common.staging(self) / split,
+            processes=config.processes,
+            label=f"making walkers ({split})",
         )
-        label = f"making walkers ({split})"
-        done = common.in_processes(one, people, config.processes, label)
-        yield from enumerate(record for records in done for record in records)
+        yield from enumerate(record for person in people for record in records(person))
+
+    def lists(self) -> dict[str, list[str]]:
+        """Names of the test's sequences that the original publishes, by list."""
+        world = self.builder_config.world
+        named: dict[str, list[str]] = {}
+        for person in range(world.num_test):
+            for sequence in plan(world, person, True):
+                for name in sequence.lists:
+                    row = (sequence.subject, sequence.condition, sequence.view)
+                    named.setdefault(name, []).append("-".join(row))
+        return named
 
 
-def make_person(
-    subject: int, *, takes: tuple, views: tuple[int, ...], frames: int, seed: int
-) -> list[dict[str, str | int | np.ndarray]]:
-    """All records of one person, in the order (condition, take, view)."""
-    records = []
-    for condition, count in takes:
-        for take in range(1, count + 1):
-            for view in views:
-                images = walkers.make_sequence(
-                    seed, subject, condition, take, float(view), num_frames=frames
-                )
-                labels = {
-                    "subject": f"{subject + 1:03d}",
-                    "condition": f"{condition}-{take:02d}",
-                    "view": f"{view:03d}",
-                    "take": f"{take:02d}",
-                }
-                records.append({**labels, "num_frames": frames, **images})
-    return records
+def plan(world: World, person: int, is_test: bool) -> list[Sequence]:
+    """The sequences of a person, with their subject's label."""
+    twin = twins()[world.name]
+    rng = np.random.default_rng((world.seed, 8, _walker(world, person, is_test)))
+    subject = twin.subject(person, is_test, world.num_train)
+    return [
+        dataclasses.replace(sequence, subject=sequence.subject or subject)
+        for sequence in twin.plan(person, is_test, rng)
+    ]
+
+
+def make_person(person: int, *, world: World, is_test: bool) -> dict[str, np.ndarray]:
+    """All sequences of one person: labels, str [r], and modalities [r, t, ...]."""
+    twin = twins()[world.name]
+    sequences = plan(world, person, is_test)
+    images = [
+        walkers.make_sequence(
+            world.seed,
+            _walker(world, person, is_test),
+            one.words,
+            one.number,
+            one.azimuth,
+            world.frames,
+            dataclasses.replace(world.spread, noise=one.noise),
+            world.modalities,
+            walkers.Sensors(
+                fps=twin.fps,
+                lidar_fps=twin.lidar_fps,
+                elevation=one.elevation if world.elevation is None else world.elevation,
+                distance=one.distance,
+            ),
+        )
+        for one in sequences
+    ]
+    labels = {
+        key: np.array([getattr(one, key) for one in sequences], np.str_)
+        for key in schema.LABELS
+    }
+    return labels | {key: np.stack([i[key] for i in images]) for key in images[0]}
+
+
+def records(person: dict[str, np.ndarray]) -> Iterator[dict]:
+    """The records of what `make_person` made, in the order of its plan."""
+    for row in range(len(person["subject"])):
+        record = {key: array[row] for key, array in person.items()}
+        labels = {key: str(record.pop(key)) for key in schema.LABELS}
+        frames = len(next(iter(record.values())))
+        yield {**labels, "num_frames": frames, **record}
+
+
+def _walker(world: World, person: int, is_test: bool) -> int:
+    """The number of a person among all walkers of the seed."""
+    return twins()[world.name].first + person + world.num_train * is_test
