@@ -34,20 +34,26 @@ def narrow(config: ConfigDict, twin: str) -> None:
     config.train.ema = 0.98
     config.ckpt.every = 250
     config.method_args.downsample = 2  # 64 x 44 -> 32 x 22
-    config.method_args.backbone_args = common.section(gaitbase.make)
-    config.method_args.backbone_args.update(
-        channels=(16, 32, 64), strides=(2, 1, 1), features=64
-    )
+    network(config).update(channels=(16, 32, 64), strides=(2, 1, 1), features=64)
     config.optim.update(
         name="adamw", lr=3e-3, weight_decay=5e-4, schedule="cosine", warmup=72
     )
+
+
+def network(config: ConfigDict) -> ConfigDict:
+    """Where the sizes of the network are: a backbone's, or the method's own."""
+    if "backbone_args" not in config.method_args:
+        return config.method_args
+    if not config.method_args.backbone_args:
+        config.method_args.backbone_args = common.section(gaitbase.make)
+    return config.method_args.backbone_args
 
 
 def tiny(config: ConfigDict) -> None:
     """Seconds: a few people, a few steps, the same code."""
     config.data.args.update(num_train=6, num_test=4, frames=8)
     config.data.p, config.data.k, config.data.frames = 4, 2, 4
-    config.method_args.backbone_args.update(channels=(4, 8, 8), features=8)
+    network(config).update(channels=(4, 8, 8), features=8)
     config.optim.warmup = 2
     config.train.steps = 8
     config.ckpt.every = 3
