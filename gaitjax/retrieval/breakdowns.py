@@ -1,6 +1,7 @@
-"""The two ways a protocol averages: view pairs, and one list of probes.
+"""The ways a protocol averages: view pairs, one list of probes, a list per view.
 
-`search.evaluate` makes a `Task` of the protocol and calls one of them.
+`search.evaluate` makes a `Task` of each gallery of the protocol and calls one of
+them.
 """
 
 from __future__ import annotations
@@ -11,27 +12,35 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gaitjax.retrieval import metrics, ranking
-from gaitjax.retrieval.protocols import Labels
 
 Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Rows and embeddings of one evaluation.
+    """Rows and embeddings of one gallery and the probes that search it.
 
-    exclude: fields of the index in which a probe and what it finds must differ.
+    subject: identities as numbers, of every record, i32[n].
+    exclude: as numbers, the fields in which a probe and what it finds must not all
+      be equal, i32[n] each.
+    group: the view or camera of every record, str[n]; group_name: which of them.
     conditions: record numbers of the probes, ascending, by condition; none empty.
     probes: record numbers of all probes, each once, ascending [q].
     items: record numbers of the gallery [g].
+    misses, per_view: with lists: a probe without a match is a miss; average the
+      probes of a view, then the views.
     ranks: ascending.
     """
 
-    index: Labels
-    exclude: tuple[str, ...]
+    subject: np.ndarray
+    exclude: tuple[np.ndarray, ...]
+    group: np.ndarray
+    group_name: str
     conditions: dict[str, np.ndarray]
     probes: np.ndarray
     items: np.ndarray
+    misses: bool
+    per_view: bool
     probe_embeddings: np.ndarray
     gallery_embeddings: np.ndarray
     metric: str
@@ -39,18 +48,18 @@ class Task:
     rounded: bool
     block: int
 
-    def excluded(self, probes: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Pairs of records that the protocol forbids: bool[q,g]."""
-        equal = np.full((len(probes), len(items)), bool(self.exclude))
-        for field in self.exclude:
-            values = getattr(self.index, field)
-            equal &= values[probes][:, None] == values[items][None, :]
+    def excluded(self, probes: np.ndarray) -> np.ndarray:
+        """What probes [b] may not find: bool[b,g], or [1,1] where that is nothing."""
+        if not self.exclude:
+            return np.zeros((1, 1), bool)
+        equal = np.ones((len(probes), len(self.items)), bool)
+        for values in self.exclude:
+            equal &= values[probes][:, None] == values[self.items][None, :]
         return equal
 
     def right(self, probes: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Same identity? Records [q] and [q,k] -> bool[q,k]."""
-        subject = self.index.subject
-        return subject[items] == subject[probes][:, None]
+        return self.subject[items] == self.subject[probes][:, None]
 
 
 @dataclasses.dataclass
@@ -70,15 +79,25 @@ class Found:
     )
     notes: list[str] = dataclasses.field(default_factory=list)
 
+    def add(self, other: Found) -> None:
+        """Take over what another gallery gave; a note once."""
+        self.rows += other.rows
+        self.view_tables |= other.view_tables
+        self.cmc |= other.cmc
+        self.per_probe |= other.per_probe
+        self.notes += [note for note in other.notes if note not in self.notes]
+
 
 def view_pairs(task: Task, progress: Progress) -> Found:
     """Rank-k per (probe view, gallery view); mean over gallery, then probe views."""
-    view = task.index.view
+    view = task.group
     views = np.unique(view[np.concatenate([task.probes, task.items])])
     by_view = [task.items[view[task.items] == name] for name in views]
     hits = _hits_by_view(task, by_view, progress)  # [q,v,k]
     found = Found()
-    ranks = _defined_ranks(task, hits.shape[2], "smallest gallery view", found)
+    ranks = _defined_ranks(
+        task, hits.shape[2], f"smallest gallery {task.group_name}", found
+    )
     for name, rows in task.conditions.items():
         here = np.searchsorted(task.probes, rows)
         cells = _cells(hits[here], view[rows], views, task.rounded)  # [v,v,k]
@@ -98,8 +117,8 @@ def view_pairs(task: Task, progress: Progress) -> Found:
 
 
 def probe_list(task: Task, progress: Progress) -> Found:
-    """Rank-k, mAP, mINP over the probes with a match; the others are left out."""
-    first, ap, inp = _sorted_metrics(task, progress)  # [q] each
+    """Rank-k, mAP, mINP over the probes, or over those of a view and then views."""
+    first, ap, inp = sorted_metrics(task, progress)  # [q] each
     found = Found()
     ranks = _defined_ranks(task, len(task.items), "gallery", found)
     num_ranks = min(max(50, *task.ranks), len(task.items))
@@ -107,22 +126,15 @@ def probe_list(task: Task, progress: Progress) -> Found:
         here = np.searchsorted(task.probes, rows)
         scores = {"row": rows, "first": first[here], "ap": ap[here], "inp": inp[here]}
         found.per_probe[name] = scores
-        valid = scores["first"] > 0
-        without = int((~valid).sum())
-        if without:
-            found.notes.append(
-                f"{name}: {without} of {len(rows)} probes have no match in the "
-                "gallery and are left out"
-            )
-        if not valid.any():
-            continue
-        curve = metrics.cmc_from_first(scores["first"][valid], num_ranks)
-        found.cmc[name] = curve
-        values = {f"rank-{k}": curve[k - 1] for k in ranks}
-        values |= {"mAP": scores["ap"][valid].mean()}
-        values |= {"mINP": scores["inp"][valid].mean()}
+        without = _note_unmatched(task, name, scores, found)
+        means = metrics.mean_defined(_list_table(task, scores, num_ranks), 0)
+        if not np.isnan(means[0]):
+            found.cmc[name] = means[:num_ranks] / 100
+        values = {f"rank-{k}": means[k - 1] for k in ranks}
+        values |= {"mAP": means[-2], "mINP": means[-1]}
         for metric, value in values.items():
-            found.rows.append((name, metric, float(value * 100), len(rows), without))
+            if not np.isnan(value):
+                found.rows.append((name, metric, float(value), len(rows), without))
     return found
 
 
@@ -151,6 +163,40 @@ def _hits_by_view(
     return hits
 
 
+def _list_table(
+    task: Task, scores: dict[str, np.ndarray], num_ranks: int
+) -> np.ndarray:
+    """Rank-1, Rank-2, ..., mAP, mINP in %, a row per view or one: f64[v,k+2]."""
+    view = task.group[scores["row"]]
+    lines = []
+    for name in np.unique(view) if task.per_view else [None]:
+        mine = np.full(len(view), True) if name is None else view == name
+        first = scores["first"][mine]
+        curve = metrics.cmc_from_first(
+            first if task.misses else first[first > 0], num_ranks
+        )
+        means = [metrics.mean_defined(scores[key][mine]) for key in ("ap", "inp")]
+        lines.append(np.append(curve, means) * 100)
+    table = np.stack(lines)
+    return np.round(table, 2) if task.rounded and task.per_view else table
+
+
+def _note_unmatched(
+    task: Task, name: str, scores: dict[str, np.ndarray], found: Found
+) -> int:
+    """Say what becomes of the probes without a match; -> how many."""
+    without = int((scores["first"] == 0).sum())
+    fate = "are left out"
+    if task.misses:
+        fate = "count as misses in rank-k and are left out of mAP and mINP"
+    if without:
+        found.notes.append(
+            f"{name}: {without} of {len(scores['row'])} probes have no match in the "
+            f"gallery and {fate}"
+        )
+    return without
+
+
 def _cells(
     hits: np.ndarray, probe_view: np.ndarray, views: np.ndarray, rounded: bool
 ) -> np.ndarray:
@@ -172,7 +218,7 @@ def _note_missing(
 ) -> int:
     """Note misses by absence; -> probes whose identity no counted view has."""
     rows = task.conditions[name]
-    subject, view = task.index.subject, task.index.view
+    subject, view = task.subject, task.group
     has_match = [np.isin(subject[rows], subject[items]) for items in by_view]
     has_match = np.stack(has_match, 1)  # [q,v]
     counted = np.stack([np.full(len(rows), len(items) > 0) for items in by_view], 1)
@@ -181,20 +227,21 @@ def _note_missing(
     missing = counted & ~has_match
     if missing.any():
         found.notes.append(
-            f"{name}: {missing.sum()} of {counted.sum()} (probe, gallery view) pairs "
-            "have no match in that view and count as misses"
+            f"{name}: {missing.sum()} of {counted.sum()} (probe, gallery "
+            f"{task.group_name}) pairs have no match in that {task.group_name} and "
+            "count as misses"
         )
     cells = found.view_tables[name][1]
     empty = np.isnan(cells).sum()
     if empty:
         found.notes.append(
-            f"{name}: {empty} of {cells.size} view pairs have no probe or no gallery "
-            "and are skipped (n/a)"
+            f"{name}: {empty} of {cells.size} {task.group_name} pairs have no probe "
+            "or no gallery and are skipped (n/a)"
         )
     return int((~(counted & has_match).any(1)).sum())
 
 
-def _sorted_metrics(
+def sorted_metrics(
     task: Task, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sort the gallery for every probe -> first match int[q], AP and INP f64[q]."""
@@ -203,24 +250,19 @@ def _sorted_metrics(
     ap, inp = np.full((2, len(task.probes)), np.nan)
     blocks = list(ranking.probe_blocks(len(task.probes), task.block))
     for step, (here, filled) in enumerate(blocks):
-        rows = task.probes[here]
-        probe = task.probe_embeddings[task.probes[filled]]
-        order = ranking.sort_gallery(probe, gallery, task.metric)[: len(here)]
+        rows = task.probes[filled]
+        excluded = task.excluded(rows)
+        probe = task.probe_embeddings[rows]
+        order = ranking.sort_gallery(probe, gallery, excluded, task.metric)
         matches = task.right(rows, task.items[order])  # [b,g]
         if task.exclude:
-            excluded = task.excluded(rows, task.items)
-            matches = _last(matches, np.take_along_axis(excluded, order, 1))
+            matches &= ~np.take_along_axis(excluded, order, 1)  # they are last
+        matches = matches[: len(here)]
         first[here] = metrics.first_match(matches)
         ap[here] = metrics.average_precision(matches)
         inp[here] = metrics.inverse_negative_penalty(matches)
         progress(step + 1, len(blocks))
     return first, ap, inp
-
-
-def _last(matches: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-    """Move the excluded behind the others, which keep their order; as False."""
-    order = np.argsort(excluded, 1, kind="stable")
-    return np.take_along_axis(matches & ~excluded, order, 1)
 
 
 def _defined_ranks(task: Task, size: int, what: str, found: Found) -> list[int]:

@@ -31,9 +31,14 @@ def nearest(
     return np.asarray(_nearest(on_device(probe), gallery, on_device(hidden), k, metric))
 
 
-def sort_gallery(probe: np.ndarray, gallery: jax.Array, metric: str) -> np.ndarray:
-    """Places of all items, nearest first: [b,p,d], [g,p,d] -> i32[b,g]."""
-    return np.asarray(_sort(on_device(probe), gallery, metric))
+def sort_gallery(
+    probe: np.ndarray, gallery: jax.Array, hidden: np.ndarray, metric: str
+) -> np.ndarray:
+    """Places of all items, nearest first: [b,p,d], [g,p,d] -> i32[b,g].
+
+    hidden: bool, broadcastable to [b,g]: goes last.
+    """
+    return np.asarray(_sort(on_device(probe), gallery, on_device(hidden), metric))
 
 
 def probe_blocks(num_probe: int, block: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -60,8 +65,9 @@ def _nearest(probe, gallery, hidden, k: int, metric: str) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames="metric")
-def _sort(probe, gallery, metric: str) -> jax.Array:
+def _sort(probe, gallery, hidden, metric: str) -> jax.Array:
     """Equal distances come lower place first, as in `topk`."""
     far = distance.distances(probe, gallery, metric)
+    far = jnp.where(hidden, jnp.inf, far)
     place = jax.lax.broadcasted_iota(jnp.int32, far.shape, 1)
     return jax.lax.sort((far, place), dimension=1, num_keys=1, is_stable=True)[1]

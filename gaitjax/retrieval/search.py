@@ -1,10 +1,10 @@
 """Embeddings and a protocol in, numbers out.
 
 Distances, top-k and sorting run on the device, in blocks of probes against the
-gallery, all of one shape: an evaluation compiles two programs however many views
-and conditions there are. Memory on the device: the gallery, and a few float32
-arrays of block x gallery. What is kept per probe is small (positions of its
-matches), nothing of size probes x gallery.
+gallery, all of one shape: a gallery compiles two programs however many views and
+conditions there are, and most protocols have one gallery. Memory on the device: the
+gallery, and a few float32 arrays of block x gallery. What is kept per probe is small
+(positions of its matches), nothing of size probes x gallery.
 
 Differences from OpenGait, whose numbers these are: cells are not rounded to two
 decimals before they are averaged (`rounded=True` does), a cell without probes
@@ -20,17 +20,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gaitjax.errors import GaitError
-from gaitjax.retrieval import breakdowns, ranking
-from gaitjax.retrieval.protocols import Labels, Protocol, rows_of
-
-
-@dataclasses.dataclass(frozen=True)
-class RankList:
-    """What one probe found: record numbers, nearest first, and which are right."""
-
-    probe: int
-    gallery: tuple[int, ...]
-    right: tuple[bool, ...]
+from gaitjax.retrieval import breakdowns
+from gaitjax.retrieval.protocols import Labels, Protocol, Rule, column, rows_of
+from gaitjax.retrieval.rank_lists import RankList, make_rank_lists
+from gaitjax.retrieval.verification import Distances, sample_distances
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +33,14 @@ class Evaluation:
     protocol, probe, gallery, distance: what was measured: names of the protocol,
       of the two modalities and of the metric between embeddings.
     rows: the results, one dict per number (see DESIGN), values in percent.
-    view_tables: view names [v] and Rank-1 % f64[v,v], probe view x gallery view,
-      the same view included, NaN where undefined; empty for list protocols.
+    view_tables: names of views (or cameras) [v] and Rank-1 % f64[v,v], probe view x
+      gallery view, the same view included, NaN where undefined; empty for lists.
     cmc: share of probes with a match among the k nearest, k = 1, 2, ...
     per_probe: `row` (record number), `first` (position of the first match, 0 =
       none), `ap`, `inp` of every probe; empty for view pairs.
     rank_lists: a few probes and their nearest, over the whole allowed gallery.
     notes: what was left out and why.
+    distances: of some genuine and impostor pairs of all conditions.
     """
 
     protocol: str
@@ -59,6 +53,7 @@ class Evaluation:
     per_probe: dict[str, dict[str, np.ndarray]]
     rank_lists: dict[str, list[RankList]]
     notes: list[str]
+    distances: Distances | None = None
 
 
 def evaluate(
@@ -73,40 +68,54 @@ def evaluate(
     gallery: str | None = None,
     block: int = 256,
     num_lists: int = 8,
+    num_pairs: int = 20_000,
     progress: breakdowns.Progress | None = None,
 ) -> Evaluation:
     """Search the gallery with every probe of the protocol.
 
     embeddings: f32[n,p,d] by modality, row i being row i of the index.
     metric: distance between embeddings, "euclidean" or "cosine".
-    rounded: round each cell of a view table to two decimals, as OpenGait does.
+    ranks: those that the protocol states are added.
+    rounded: round what is averaged over views to two decimals, as OpenGait does.
     probe, gallery: modalities; may be left out when there is only one.
     block: probes per step.
-    num_lists: rank lists kept per condition, spread evenly over its probes.
-    progress: called with (steps done, steps in all).
+    num_lists: rank lists kept per condition: best, worst and random ones.
+    num_pairs: genuine, and impostor, distances kept at most.
+    progress: called with (steps done, steps in all), gallery by gallery.
     """
     _check_options(metric, ranks, block)
     probe, gallery = _modalities(embeddings, probe, gallery)
     for name in sorted({probe, gallery}):
         _check_rows(name, embeddings[name], index)
-    items, conditions = _select(index, protocol, probe == gallery)
-    task = breakdowns.Task(
-        index=index,
-        exclude=protocol.exclude,
-        conditions={name: rows for name, rows in conditions.items() if len(rows)},
-        probes=np.unique(np.concatenate(list(conditions.values()))),
-        items=items,
-        probe_embeddings=np.asarray(embeddings[probe]),
-        gallery_embeddings=np.asarray(embeddings[gallery]),
-        metric=metric,
-        ranks=sorted(set(ranks)),
-        rounded=rounded,
-        block=block,
-    )
+    chosen, missing = _select(index, protocol, probe == gallery)
+    tasks = [
+        breakdowns.Task(
+            subject=_numbers("subject", index),
+            exclude=tuple(_numbers(field, index) for field in protocol.exclude),
+            group=column(protocol.group, index),
+            group_name=protocol.group,
+            conditions=conditions,
+            probes=np.unique(np.concatenate(list(conditions.values()))),
+            items=items,
+            misses=protocol.misses,
+            per_view=protocol.breakdown == "views",
+            probe_embeddings=np.asarray(embeddings[probe]),
+            gallery_embeddings=np.asarray(embeddings[gallery]),
+            metric=metric,
+            ranks=sorted({*ranks, *protocol.ranks}),
+            rounded=rounded,
+            block=block,
+        )
+        for items, conditions in chosen
+    ]
     pairs = protocol.breakdown == "view_pairs"
     breakdown = breakdowns.view_pairs if pairs else breakdowns.probe_list
-    found = breakdown(task, progress or (lambda done, steps: None))
-    empty = [name for name, rows in conditions.items() if not len(rows)]
+    found = breakdowns.Found()
+    rank_lists = {}
+    for task in tasks:
+        one = breakdown(task, progress or (lambda done, steps: None))
+        rank_lists |= make_rank_lists(task, num_lists, one.per_probe)
+        found.add(one)
     names = (protocol.name, probe, gallery, metric)
     return Evaluation(
         *names,
@@ -114,8 +123,9 @@ def evaluate(
         view_tables=found.view_tables,
         cmc=found.cmc,
         per_probe=found.per_probe,
-        rank_lists=_rank_lists(task, num_lists),
-        notes=[f"{name}: no probes (n/a)" for name in empty] + found.notes,
+        rank_lists=rank_lists,
+        notes=missing + found.notes,
+        distances=sample_distances(tasks, num_pairs) if num_pairs else None,
     )
 
 
@@ -135,53 +145,55 @@ def _row(names: tuple[str, ...], condition, metric, value, n_probe, without) -> 
     }
 
 
-def _rank_lists(task: breakdowns.Task, number: int) -> dict[str, list[RankList]]:
-    """The ten nearest of some probes of each condition."""
-    if not number:
-        return {}
-    gallery = ranking.on_device(task.gallery_embeddings[task.items])
-    k = min(10, len(task.items))
-    lists = {}
-    for name, rows in task.conditions.items():
-        spread = np.linspace(0, len(rows) - 1, min(number, len(rows)))
-        chosen = rows[spread.round().astype(int)]
-        filled = ranking.padded(chosen, number)
-        probe = task.probe_embeddings[filled]
-        hidden = task.excluded(filled, task.items)
-        near = ranking.nearest(probe, gallery, hidden, k, task.metric)
-        lists[name] = [
-            _rank_list(task, row, task.items[places[places >= 0]])
-            for row, places in zip(chosen, near[: len(chosen)], strict=True)
-        ]
-    return lists
-
-
-def _rank_list(task: breakdowns.Task, row: np.integer, items: np.ndarray) -> RankList:
-    right = task.right(np.array([row]), items[None])[0]
-    return RankList(int(row), tuple(items.tolist()), tuple(right.tolist()))
-
-
 def _select(
     index: Labels, protocol: Protocol, same_modality: bool
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Gallery rows, and probe rows by condition; none at all is an error."""
-    items = rows_of(protocol.gallery, index)
-    conditions = {name: rows_of(rule, index) for name, rule in protocol.probes.items()}
-    probes = np.concatenate(list(conditions.values()))
-    for what, rows in (("gallery", items), ("probe", probes)):
-        if not len(rows):
-            raise GaitError(
-                f"protocol {protocol.name} finds no {what} among {len(index)} "
-                f"sequences of conditions {np.unique(index.condition)[:9].tolist()}; "
-                "choose the protocol of this data set"
-            )
-    both = np.intersect1d(probes, items)
-    if len(both) and same_modality and not protocol.exclude:
+) -> tuple[list[tuple[np.ndarray, dict[str, np.ndarray]]], list[str]]:
+    """Rows of each gallery and of its probes by condition; notes on what is missing.
+
+    Conditions with probes and a gallery only; none at all is an error.
+    """
+    chosen, missing = [], {}
+    for rule, names in _galleries(protocol):
+        items = rows_of(rule, index)
+        probes = {name: rows_of(protocol.probes[name], index) for name in names}
+        for name, rows in probes.items():
+            if not len(rows) or not len(items):
+                missing[name] = "gallery" if len(rows) else "probes"
+        probes = {name: rows for name, rows in probes.items() if name not in missing}
+        if probes:
+            chosen.append((items, probes))
+            if same_modality and not protocol.exclude:
+                both = np.isin(items, np.concatenate([*probes.values()]))
+                _check_disjoint(protocol, index.names[items[both]])
+    if not chosen:
+        lacking = sorted(set(missing.values()))
+        raise GaitError(
+            f"protocol {protocol.name} finds no {' and no '.join(lacking)} among "
+            f"{len(index)} sequences of conditions "
+            f"{np.unique(index.condition)[:9].tolist()}; choose the protocol of this "
+            "data set"
+        )
+    return chosen, [f"{name}: no {what} (n/a)" for name, what in missing.items()]
+
+
+def _galleries(protocol: Protocol) -> list[tuple[Rule, list[str]]]:
+    """Each gallery's rule and the probe conditions that search it."""
+    own = protocol.galleries
+    shared = [name for name in protocol.probes if name not in own]
+    return [(protocol.gallery, shared), *((rule, [name]) for name, rule in own.items())]
+
+
+def _numbers(field: str, index: Labels) -> np.ndarray:
+    """A label of every row as a number: comparing those is fast, int32[n]."""
+    return np.unique(column(field, index), return_inverse=True)[1].astype(np.int32)
+
+
+def _check_disjoint(protocol: Protocol, both: np.ndarray) -> None:
+    if len(both):
         raise GaitError(
             f"protocol {protocol.name}: {len(both)} sequences are probe and gallery "
-            f"at once, the first is {index.names[both[0]]}; make the rules disjoint"
+            f"at once, the first is {both[0]}; make the rules disjoint"
         )
-    return items, conditions
 
 
 def _modalities(

@@ -60,15 +60,101 @@ def test_a_missing_published_list_is_named():
 
 
 def test_data_sets_and_their_twins():
-    assert protocols.for_dataset("casia_b") == (protocols.casia_b(),)
-    assert protocols.for_dataset("walkers_casia_b") == (protocols.casia_b(),)
     assert protocols.for_dataset("walkers") == (protocols.walkers(),)
+    assert protocols.for_dataset("gait3d") == (protocols.gait3d(),)
+    casia_b = protocols.for_dataset("casia_b")
+    assert casia_b == (protocols.casia_b(), protocols.casia_b_all_views())
+    assert protocols.for_dataset("walkers_casia_b") == casia_b
+    names = [protocol.name for protocol in protocols.for_dataset("walkers_ccpg")]
+    assert names == ["ccpg_gait", "ccpg_reid", "ccpg_gait_same_camera"]
     with pytest.raises(GaitError, match="'imagenet'; known: casia_b, gait3d, walkers"):
         protocols.for_dataset("imagenet")
 
 
+def _rows(rule, conditions, views=("000",)):
+    """The conditions, or (condition, view) pairs, that a rule accepts."""
+    names = [f"1/{condition}/{view}" for condition in conditions for view in views]
+    rows = protocols.rows_of(rule, make_index(names))
+    found = [tuple(names[row].split("/")[1:]) for row in rows]
+    return [name for name, _ in found] if len(views) == 1 else found
+
+
+def test_sustech1k_goes_by_what_the_condition_contains():
+    protocol = protocols.sustech1k()
+    conditions = ["00-nm", "01-nm", "01-bg-cr", "02-cl-nt", "03-ub-uf-oc", "00-nm-nt"]
+    assert _rows(protocol.gallery, conditions) == ["00-nm", "00-nm-nt"]
+    found = {name: _rows(rule, conditions) for name, rule in protocol.probes.items()}
+    assert found == {
+        "Normal": ["01-nm"],
+        "Bag": ["01-bg-cr"],
+        "Clothing": ["02-cl-nt"],
+        "Carrying": ["01-bg-cr"],
+        "Umbrella": ["03-ub-uf-oc"],
+        "Uniform": ["03-ub-uf-oc"],
+        "Occlusion": ["03-ub-uf-oc"],
+        "Night": ["02-cl-nt", "00-nm-nt"],
+        "Overall": ["01-nm", "01-bg-cr", "02-cl-nt", "03-ub-uf-oc"],
+    }
+
+
+def test_casia_e_leaves_out_scene_1_probes_and_view_270():
+    protocol = protocols.casia_e()
+    scenes = ("scene1", "scene2", "scene3", "scene3_s")
+    conditions = [f"{h}-{s}-{k}-1" for h in "HL" for s in scenes for k in ("nm", "cl")]
+    views = ("000", "270")
+    assert _rows(protocol.gallery, conditions, views) == [
+        ("H-scene1-nm-1", "000"),
+        ("L-scene1-nm-1", "000"),
+    ]
+    found = _rows(protocol.probes["CL"], conditions, views)
+    assert found == [
+        (f"{h}-{s}-cl-1", "000") for h in "HL" for s in ("scene2", "scene3", "scene3_s")
+    ]
+
+
+def test_outdoor_gait_searches_scene_3():
+    protocol = protocols.outdoor_gait()
+    conditions = ["scene3-nm-01", "scene3-nm-05", "scene3-cl-01", "scene1-nm-01"]
+    conditions += ["scene2-cl-04", "scene1-bg-02"]
+    assert _rows(protocol.gallery, conditions) == ["scene3-nm-01"]
+    found = {name: _rows(rule, conditions) for name, rule in protocol.probes.items()}
+    assert found == {
+        "NM": ["scene1-nm-01"],
+        "CL": ["scene2-cl-04"],
+        "BG": ["scene1-bg-02"],
+    }
+
+
+def test_ccpg_changes_the_gallery_with_the_condition():
+    protocol = protocols.ccpg_gait()
+    clothes = ["U0_D0_BG", "U0_D0", "U0_D3", "U1_D0", "U1_D1", "U2_D2", "U3_D3"]
+    found = {
+        name: (
+            _rows(rule, clothes),
+            _rows(protocol.galleries.get(name, protocol.gallery), clothes),
+        )
+        for name, rule in protocol.probes.items()
+    }
+    assert found == {
+        "CL": (["U0_D0_BG", "U0_D0"], ["U1_D1", "U2_D2", "U3_D3"]),
+        "UP": (["U3_D3"], ["U0_D3"]),
+        "DN": (["U1_D0"], ["U1_D1"]),
+        "BG": (["U0_D0_BG"], ["U0_D0"]),
+    }
+
+
+def test_the_camera_is_the_view_up_to_its_first_underscore():
+    index = make_index(["1/a/01_U0_D0_1", "1/a/02_U0_D0_BG_1", "1/a/03"])
+    assert protocols.column("camera", index).tolist() == ["01", "02", "03"]
+    assert protocols.rows_of({"camera": ("02", "03")}, index).tolist() == [1, 2]
+
+
 def test_a_protocol_that_cannot_be_computed_is_refused():
-    with pytest.raises(ValueError, match="view_pairs or list"):
-        protocols.Protocol("x", {}, {}, breakdown="views")
+    with pytest.raises(ValueError, match="is view_pairs, list, views, got 'pairs'"):
+        protocols.Protocol("x", {}, {}, breakdown="pairs")
     with pytest.raises(ValueError, match="excludes view at most"):
         protocols.Protocol("x", {}, {}, "view_pairs", exclude=("subject",))
+    with pytest.raises(ValueError, match="excludes camera at most"):
+        protocols.Protocol("x", {}, {}, "view_pairs", exclude=("view",), group="camera")
+    with pytest.raises(ValueError, match=r"no probe condition: \['NM'\]"):
+        protocols.Protocol("x", {}, {"CL": {}}, "list", galleries={"NM": {}})
