@@ -178,7 +178,7 @@ def walk(
 
     rotations = rotations_of(*np.deg2rad(angles))  # [t, 24, 3, 3]
     joints, orientations = forward(joint_offsets(body), rotations)
-    _stand(joints, orientations, body)
+    stand(joints, orientations, body)
     pace = STRIDE * body.stature * strides_per_s * vigour / fps  # metres per frame
     way = pace * (np.arange(num_frames) - 0.5 * (num_frames - 1))
     # A heading turns the body twice as far as the path: people correct on the way.
@@ -284,7 +284,7 @@ def _set_arms(
         yaw[:, ELBOWS[side]] = -sign * gait.forearm_in
 
 
-def _stand(joints: np.ndarray, orientations: np.ndarray, body: Body) -> None:
+def stand(joints: np.ndarray, orientations: np.ndarray, body: Body) -> None:
     """Lifts every frame, in place, so that the lowest point of the soles is at 0."""
     on, centres, radii = sole(body)
     spheres = joints[:, on] + turn(orientations[:, on], centres)  # [t, 10, 3]
