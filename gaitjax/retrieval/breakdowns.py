@@ -267,8 +267,10 @@ def sorted_metrics(
 
 def _defined_ranks(task: Task, size: int, what: str, found: Found) -> list[int]:
     """Ranks that the gallery is large enough for; a note for the others."""
+    names = ", ".join(task.conditions)
     for k in task.ranks:
         if k > size:
-            note = f"rank-{k} is not defined: the {what} has {size} sequences"
-            found.notes.append(note)
+            found.notes.append(
+                f"{names}: rank-{k} is not defined: the {what} has {size} sequences"
+            )
     return [k for k in task.ranks if k <= size]
