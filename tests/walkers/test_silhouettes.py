@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gaitjax.walkers.body import sample_body
-from gaitjax.walkers.camera import Camera, project, silhouettes
+from gaitjax.walkers.camera import Camera, Sight, project, silhouettes
 from gaitjax.walkers.gait import sample_gait, walk
 from gaitjax.walkers.normalise import normalise
 from gaitjax.walkers.raster import fill, intervals
@@ -14,6 +14,7 @@ from gaitjax.walkers.surface import Capsules, capsules
 from gaitjax.walkers.wear import Wear
 
 ROWS, COLUMNS = 40, 48
+EXACT = Sight(noise=0.0)
 
 
 def by_brute_force(start, end, start_radius, end_radius):
@@ -82,7 +83,7 @@ def test_camera_directions():
     radius = np.full(4, 0.01)
     dots = Capsules(points, points, radius, radius)
     for view, axis, sign in ((90.0, 1, -1), (0.0, 2, 1), (180.0, 2, -1)):
-        start, *_ = project(dots, Camera(view, height=0.9))
+        (start, *_), _ = project(dots, Camera(view, height=0.9))
         middle, up = start[0, 0], start[0, 3]
         assert sign * (start[0, axis, 0] - middle[0]) > 40
         np.testing.assert_allclose(up[0], middle[0], atol=1e-3)
@@ -94,7 +95,7 @@ def test_noise_zero_is_exact_and_noise_is_not():
     surface = capsules(body, motion)
     exact = [clean(surface, 90.0, seed) for seed in (0, 1)]
     np.testing.assert_array_equal(*exact)
-    noisy = silhouettes(np.random.default_rng(0), surface, Camera(90.0), 1.0)
+    noisy = silhouettes(np.random.default_rng(0), surface, Camera(90.0))
     differ = (noisy != exact[0]).sum() / exact[0].sum()
     assert 0.01 < differ < 0.25
 
@@ -102,7 +103,7 @@ def test_noise_zero_is_exact_and_noise_is_not():
 def test_tall_walkers_are_zoomed_out():
     body, _, motion = walker(stature=2.05)
     near = Camera(0.0, distance=4.0)
-    masks = silhouettes(np.random.default_rng(0), capsules(body, motion), near, 0.0)
+    masks = silhouettes(np.random.default_rng(0), capsules(body, motion), near, EXACT)
     assert not masks[:, 0].any() and not masks[:, -1].any()
     assert masks.any(2).sum(1).max() > 118
 
@@ -142,7 +143,7 @@ def walker(stature=1.7):
 
 
 def clean(surface, view, seed=0):
-    return silhouettes(np.random.default_rng(seed), surface, Camera(view), 0.0)
+    return silhouettes(np.random.default_rng(seed), surface, Camera(view), EXACT)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -152,7 +153,7 @@ def test_normalised_people_fill_the_height_and_are_centred(seed):
     gait = sample_gait(rng, body, 1.3)
     motion = walk(rng, body, gait, 10)
     for view in (0.0, 54.0, 90.0):
-        masks = silhouettes(rng, capsules(body, motion), Camera(view), 0.0)
+        masks = silhouettes(rng, capsules(body, motion), Camera(view), EXACT)
         sils = normalise(masks)
         assert sils.shape == (10, 64, 64) and sils.dtype == np.uint8
         assert sils.any(2).all() and sils.max() == 255
