@@ -17,20 +17,42 @@ def normalise(masks: np.ndarray, size: int = 64) -> np.ndarray:
 
     A frame with nothing in it is returned as all zero.
     """
-    num_frames, rows, columns = masks.shape
+    return resample(masks, *extent(masks), size)
+
+
+def extent(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of masks or brightness [t, H, W]: the first row, the row after the last and the
+    column where half of the mass is passed, each [t]."""
+    rows = masks.shape[1]
     occupied = masks.any(2)  # [t, H]
     top = occupied.argmax(1)
     bottom = rows - occupied[:, ::-1].argmax(1)
-    scale = (bottom - top) / size  # [t], pixels per output pixel
     mass = masks.sum(1, dtype=np.int64).cumsum(1)  # [t, W]
     middle = (2 * mass > mass[:, -1:]).argmax(1) + 0.5
+    return top, bottom, middle
+
+
+def resample(
+    pictures: np.ndarray,
+    top: np.ndarray,
+    bottom: np.ndarray,
+    middle: np.ndarray,
+    size: int = 64,
+) -> np.ndarray:
+    """Rows top to bottom of pictures [t, ..., H, W] to `size` rows and as many columns
+    around the middle, uint8 [t, ..., size, size]."""
+    rows, columns = pictures.shape[-2:]
+    scale = (bottom - top) / size  # [t], pixels per output pixel
     down = _weights(rows, top, scale, size, top, bottom)
-    outside = np.full(num_frames, -1), np.full(num_frames, columns + 1)
+    outside = np.full(len(top), -1), np.full(len(top), columns + 1)
     across = _weights(columns, middle - 0.5 * size * scale, scale, size, *outside)
+    channels = (len(top),) + (1,) * (pictures.ndim - 3)
+    down = down.reshape(*channels, size, rows)
+    across = across.transpose(0, 2, 1).reshape(*channels, columns, size)
     # Two batched products. All terms are whole and below 2^24, so float32 is exact and
     # no order of summation, whatever the number of threads, changes a bit.
-    out = down @ masks.astype(np.float32) @ across.transpose(0, 2, 1)
-    out *= (255.0 if masks.dtype == np.bool_ else 1.0) / STEPS**2
+    out = down @ pictures.astype(np.float32) @ across
+    out *= (255.0 if pictures.dtype == np.bool_ else 1.0) / STEPS**2
     return np.rint(out).astype(np.uint8)
 
 
