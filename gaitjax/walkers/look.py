@@ -137,7 +137,7 @@ def _labels(
         vertices = placed(mesh.vertices(body, seen.joints, seen.orientations))
         found |= {"vertices": vertices, "markers": mesh.markers(vertices)}
     if "smpl" in keys:
-        found["smpl"] = smpl.smpl(seen.rotations, body, placed(seen.joints[:, :1]))
+        found["smpl"] = smpl.smpl(seen, body, placed)
     return found
 
 
