@@ -100,7 +100,7 @@ def surface_net(
 def even_out(
     points: np.ndarray, quads: np.ndarray, mirror: np.ndarray, around: Capsules
 ) -> np.ndarray:
-    """Points drawn onto the surface and, along it, to the middle of their neighbours."""
+    """Points drawn onto the surface and, along it, between their neighbours."""
     edges = np.concatenate([quads[:, [0, 1]], quads[:, [1, 2]]])
     edges = np.concatenate([edges, quads[:, [2, 3]], quads[:, [3, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])

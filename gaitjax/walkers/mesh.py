@@ -11,6 +11,7 @@ the world: x forward, y left, z up. Clothes are not part of it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 
@@ -37,12 +38,19 @@ from gaitjax.walkers.surface import ORIGIN, Capsules, body_parts, capsules
 
 ASSET = pathlib.Path(__file__).with_name("body_mesh.npz")
 # All chosen.
-ARMS_APART, LEGS_APART = 50.0, 14.0  # degrees, of the A-pose
-NEAREST = 4  # capsules that one vertex is bound to
+ARMS_APART, LEGS_APART = 30.0, 14.0
 BLEND = 0.6  # radii past the nearest surface where a capsule loses its hold
 
 
-Binding = tuple[np.ndarray, ...]
+@dataclasses.dataclass(frozen=True)
+class Binding:
+    """p pairs of a point and a part of the body that holds it, by the part's ends."""
+
+    point: np.ndarray  # i[p]
+    part: np.ndarray  # i[p]
+    weight: np.ndarray  # [p], of one point 1 together
+    share: np.ndarray  # [2, p], how near to each end, 1 together
+    offset: np.ndarray  # [2, p, 3] in radii, in the frame of each end's joint
 
 
 def vertices(body: Body, joints: np.ndarray, orientations: np.ndarray) -> np.ndarray:
@@ -150,45 +158,46 @@ def _binding() -> Binding:
 
 
 def bind(points: np.ndarray, body: Body, pose: Walk) -> Binding:
-    """For each of the points f[v, 3] beside this body its capsules i[v, k], their
-    weights f[v, k], the share of each end in the place f[v, k, 2], and the offset in
-    radii seen from the joint of each end f[v, k, 2, 3]."""
+    """What holds each of the points f[v, 3] beside this body; see Binding."""
     around = capsules(body, pose)
     along, offset, distance = nearest(points.astype(np.float64), around)
     radius = around.start_radius + along * (around.end_radius - around.start_radius)
     past = (distance - distance.min(1, keepdims=True)) / (BLEND * radius)
     weight = np.maximum(1.0 - past, 0.0) ** 2  # [v, c]
-    on = np.argsort(-weight, axis=1, kind="stable")[:, :NEAREST]  # [v, k]
-    along, weight, radius = (
-        np.take_along_axis(values, on, 1) for values in (along, weight, radius)
-    )
-    offset = np.take_along_axis(offset, on[..., None], 1) / radius[..., None]
-    share = np.stack([1.0 - along, along], -1)  # [v, k, 2]
-    ends = list(zip(*body_parts(body), strict=True))  # start and end of every part
-    joint = np.array([[joint for joint, _, _ in end] for end in ends])  # [2, c]
-    frames = pose.orientations[0, joint[:, on]]  # [2, v, k, 3, 3]
-    seen = np.einsum("evkij,vki->vkej", frames, offset)
+    weight /= weight.sum(1, keepdims=True)
+    point, part = held = np.nonzero(weight)  # [p]
+    share = np.stack([1.0 - along[held], along[held]])  # [2, p]
+    joint, _, _ = _ends(body)
+    frames = pose.orientations[0, joint[:, part]]  # [2, p, 3, 3]
+    turned = np.einsum("epij,pi->epj", frames, offset[held] / radius[held][:, None])
     # A bone that ends at a joint is stiff: bending that joint turns none of its skin.
-    stiff = np.array([point == ORIGIN for _, point, _ in ends[1]])[on]  # [v, k]
-    turns = np.where(stiff[..., None], (1.0, 0.0), share)  # [v, k, 2]
-    return on, weight / weight.sum(1, keepdims=True), share, turns[..., None] * seen
+    stiff = np.array([end == ORIGIN for _, (_, end, _) in body_parts(body)])[part]
+    turns = np.where(stiff, ((1.0,), (0.0,)), share)  # [2, p]
+    return Binding(point, part, weight[held], share, turns[..., None] * turned)
+
+
+def _ends(body: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Start and end of every part: joint i[2, c], point f[2, c, 3], radius f[2, c]."""
+    ends = zip(*body_parts(body), strict=True)
+    columns = [list(zip(*end, strict=True)) for end in ends]
+    joint, point, radius = (np.array(column) for column in zip(*columns, strict=True))
+    return joint, point, radius
 
 
 def _skin(binding: Binding, body: Body) -> np.ndarray:
     """What to multiply joints with, row by row their axes and place: f32[24 4, v]."""
-    on, weight, share, offset = binding
-    ends = list(zip(*body_parts(body), strict=True))
-    joint = np.array([[joint for joint, _, _ in end] for end in ends])  # [2, c]
-    point = np.array([[point for _, point, _ in end] for end in ends])  # [2, c, 3]
-    radius = np.array([[radius for _, _, radius in end] for end in ends])  # [2, c]
-    thick = np.einsum("vke,evk->vk", share, radius[:, on])
-    place = share[..., None] * np.moveaxis(point[:, on], 0, 2)  # [v, k, 2, 3]
-    place = body.stature * (place + thick[..., None, None] * offset)
-    local = np.concatenate([place, share[..., None]], -1)  # [v, k, 2, 4]
-    local *= weight[..., None, None]
-    row = np.moveaxis(joint[:, on], 0, 2) * len(on) + np.arange(len(on))[:, None, None]
-    skin = np.empty((24, 4, len(on)), np.float32)
+    joint, point, radius = (column[:, binding.part] for column in _ends(body))
+    thick = (binding.share * radius).sum(0)  # [p]
+    local = np.empty((4, *joint.shape))  # [4, 2, p]
+    local[:3] = np.moveaxis(binding.offset, -1, 0) * thick
+    local[:3] += np.moveaxis(point, -1, 0) * binding.share
+    local[:3] *= body.stature
+    local[3] = binding.share
+    local *= binding.weight
+    num_points = binding.point.max() + 1
+    row = (joint * num_points + binding.point).ravel()  # [2 p]
+    skin = np.empty((24, 4, num_points), np.float32)
     for column in range(4):
-        sums = np.bincount(row.ravel(), local[..., column].ravel(), 24 * len(on))
-        skin[:, column] = sums.reshape(24, -1)
-    return skin.reshape(24 * 4, -1)
+        sums = np.bincount(row, local[column].ravel(), 24 * num_points)
+        skin[:, column] = sums.reshape(24, num_points)
+    return skin.reshape(24 * 4, num_points)
