@@ -2,9 +2,10 @@
 
 usage: python tools/make_body_mesh.py [OUT.npz]
 
-Surface nets on a coarse grid around a fattened body, so that thin limbs are a few
-cells thick; then the vertices are drawn onto the body itself and evened out. The
-body and the grid are their own mirror image, and the mesh is kept so.
+Surface nets on a coarse grid around a fattened body in a T-pose, so that thin limbs are
+a few cells thick and ringed evenly; then the vertices are drawn onto the body itself,
+carried into an A-pose, which suits walking better, and evened out. Body and grid are
+their own mirror image, and the mesh is kept so.
 """
 
 from __future__ import annotations
@@ -123,9 +124,9 @@ def even_out(
 
 def split(points: np.ndarray, quads: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Quads as triangles across their shorter diagonal, and the other half's."""
-    first, second = points[quads[:, 0]] - points[quads[:, 2]], None
-    second = points[quads[:, 1]] - points[quads[:, 3]]
-    longer = np.linalg.norm(first, axis=1) > np.linalg.norm(second, axis=1)
+    first = np.linalg.norm(points[quads[:, 0]] - points[quads[:, 2]], axis=1)
+    second = np.linalg.norm(points[quads[:, 1]] - points[quads[:, 3]], axis=1)
+    longer = first > second + 1e-6  # metres, so that rounding decides nothing
     quads = np.where(longer[:, None], np.roll(quads, -1, axis=1), quads)
     faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     return np.concatenate([faces, mirror[faces][:, ::-1]])

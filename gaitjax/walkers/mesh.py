@@ -38,7 +38,7 @@ from gaitjax.walkers.surface import ORIGIN, Capsules, body_parts, capsules
 
 ASSET = pathlib.Path(__file__).with_name("body_mesh.npz")
 # All chosen.
-ARMS_APART, LEGS_APART = 30.0, 14.0
+ARMS_APART, LEGS_APART = 30.0, 14.0  # degrees, in the pose of the asset
 BLEND = 0.6  # radii past the nearest surface where a capsule loses its hold
 
 

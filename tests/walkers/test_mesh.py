@@ -1,6 +1,7 @@
 """The body's surface: closed, on the capsules of any body, and its own mirror image."""
 
 import dataclasses
+import pathlib
 import runpy
 import sys
 
@@ -14,6 +15,7 @@ from gaitjax.walkers.kinematics import rotations_of
 from gaitjax.walkers.surface import Capsules, capsules
 from gaitjax.walkers.wear import Wear
 
+TOOL = pathlib.Path(__file__).parents[2] / "tools/make_body_mesh.py"
 MIRROR = np.array((1.0, -1.0, 1.0))
 
 
@@ -76,7 +78,7 @@ def test_faces_look_outwards_in_every_pose():
 def test_the_tool_makes_the_shipped_mesh(tmp_path, monkeypatch, capsys):
     out = tmp_path / "mesh.npz"
     monkeypatch.setattr(sys, "argv", ["make_body_mesh.py", str(out)])
-    runpy.run_path("tools/make_body_mesh.py", run_name="__main__")
+    runpy.run_path(str(TOOL), run_name="__main__")
     assert "928 vertices" in capsys.readouterr().out
     with np.load(out) as made, np.load(mesh.ASSET) as shipped:
         assert sorted(made) == sorted(shipped)
