@@ -2,9 +2,9 @@
 
 The identities of GREW's probes are known only to its server, so nothing here is a
 score. Gallery: conditions 01 and 02, all labelled test sequences; probes: those of
-the subject `probe` (its condition is 03). Each row has the probe's name and the identities of its
-20 nearest gallery sequences, nearest first, an identity as often as it is found, as
-the reference writes them.
+the subject `probe` (its condition is 03). Each row has the probe's name and the
+identities of its 20 nearest gallery sequences, nearest first, an identity as often
+as it is found, as the reference writes them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def grew_submission(
     probes = rows_of({"subject": ("probe",)}, index)
     if not len(probes):
         raise GaitError(
-            "a GREW submission needs probes, sequences of the subject `probe`; got none "
-            f"among {len(index)}; prepare GREW with its probe folder"
+            "a GREW submission needs probes, sequences of the subject `probe`; got "
+            f"none among {len(index)}; prepare GREW with its probe folder"
         )
     if len(items) < NUM_RANKS:
         raise GaitError(
