@@ -116,26 +116,11 @@ def cast(capsules: Capsules, window: Window) -> np.ndarray:
 def _candidates(capsules: Capsules, window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Rays that may meet each capsule: how many i64[t x c], and which of the window's,
     capsule after capsule, i64[n]."""
-    half = 0.5 * window.azimuth_step * (window.columns - 1)
-    towards = window.first_column * window.azimuth_step + half  # [t]
-    turn, rise, radius = outlines(capsules, towards)
-    # A straight line between two points bulges away from the horizon on its way.
-    span = np.deg2rad(np.minimum(np.abs(turn[1] - turn[0]), 170.0))
-    steep = np.deg2rad(np.minimum(np.abs(rise).max(0), 89.0))
-    bulge = np.rad2deg(np.arctan(np.tan(steep) / np.cos(0.5 * span)) - steep)
-    radius = radius + bulge + SLACK * window.elevation_step
-    # The same angle is wider in azimuth up there: squeeze azimuths, capsule by capsule.
-    steep = np.minimum((np.abs(rise) + radius).max(0), 85.0)
-    squeeze = np.cos(np.deg2rad(steep)) / window.elevation_step  # [t, c], rows/degree
-    x = (turn - (window.first_column * window.azimuth_step)[:, None]) * squeeze
-    y = rise / window.elevation_step - window.first_row[:, None] + 0.5
-    discs = np.stack([x, y], -1).astype(np.float32)  # [2, t, c, 2]
-    radius = (radius / window.elevation_step).astype(np.float32)
+    discs, radius, per_column = _discs(capsules, window)
     left, right = intervals(*discs, *radius, window.rows)  # [t, c, rows]
-    columns = (squeeze * window.azimuth_step)[..., None]
     met = right > left
-    low = np.ceil(left / columns, where=met, out=np.ones_like(left))
-    high = np.floor(right / columns, where=met, out=np.zeros_like(left))
+    low = np.ceil(left / per_column, where=met, out=np.ones_like(left))
+    high = np.floor(right / per_column, where=met, out=np.zeros_like(left))
     low = np.maximum(low, 0).astype(np.int64)
     count = np.minimum(high, window.columns - 1).astype(np.int64) - low + 1
     count = np.maximum(count, 0)
@@ -145,6 +130,29 @@ def _candidates(capsules: Capsules, window: Window) -> tuple[np.ndarray, np.ndar
     each = count.ravel()
     ray = np.arange(each.sum()) + np.repeat(first - np.cumsum(each) + each, each)
     return count.sum(-1).ravel(), ray
+
+
+def _discs(
+    capsules: Capsules, window: Window
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of discs that cover the capsules' pictures: centres f32[2, t, c, 2] as
+    (x, y) and radii f32[2, t, c] in rows, and x per column f64[t, c, 1]."""
+    left = window.first_column * window.azimuth_step  # [t]
+    middle = left + 0.5 * window.azimuth_step * (window.columns - 1)
+    turn, rise, radius = outlines(capsules, middle)
+    # A straight line between two points bulges away from the horizon on its way.
+    span = np.deg2rad(np.minimum(np.abs(turn[1] - turn[0]), 170.0))
+    steep = np.deg2rad(np.minimum(np.abs(rise).max(0), 89.0))
+    bulge = np.rad2deg(np.arctan(np.tan(steep) / np.cos(0.5 * span)) - steep)
+    radius = radius + bulge + SLACK * window.elevation_step
+    # The same angle is wider in azimuth up there: squeeze azimuths, capsule by capsule.
+    steep = np.minimum((np.abs(rise) + radius).max(0), 85.0)
+    squeeze = np.cos(np.deg2rad(steep)) / window.elevation_step  # [t, c], rows/degree
+    x = (turn - left[:, None]) * squeeze
+    y = rise / window.elevation_step - window.first_row[:, None] + 0.5
+    centres = np.stack([x, y], -1).astype(np.float32)
+    radius = (radius / window.elevation_step).astype(np.float32)
+    return centres, radius, (squeeze * window.azimuth_step)[..., None]
 
 
 def _entries(
