@@ -13,25 +13,25 @@ import numpy as np
 
 from gaitjax.arguments import unknown
 from gaitjax.errors import GaitError
+from gaitjax.walkers import mesh, pose, smpl
 from gaitjax.walkers.body import Body
 from gaitjax.walkers.camera import Camera, Sight, silhouettes, to_camera
 from gaitjax.walkers.gait import Walk
 from gaitjax.walkers.lidar import Lidar, sample_points, scan
 from gaitjax.walkers.normalise import normalise
 from gaitjax.walkers.rangeview import range_view
-from gaitjax.walkers.surface import Capsules, capsules
+from gaitjax.walkers.surface import Capsules, capsules, join
 from gaitjax.walkers.wear import Wear
 
 LIDAR_KEYS = frozenset(("ranges", "points"))
 LABEL_KEYS = frozenset(("joints", "markers", "vertices", "smpl"))
 KEYS = ("sils", "heatmaps", *sorted(LIDAR_KEYS), *sorted(LABEL_KEYS))
 NUM_POINTS = 512  # chosen: more than a walker at 7 m returns
+NIGHT_POSE = 4.0  # chosen: factor on the errors of a pose detector in the dark
 
 
 def frame_shapes() -> dict[str, tuple[int, ...]]:
     """Shape of one frame of every modality."""
-    from gaitjax.walkers import mesh
-
     return {
         "sils": (64, 64),
         "heatmaps": (64, 64, 2),
@@ -81,15 +81,21 @@ def look(
     sight = sight or Sight()
     found: dict[str, np.ndarray] = {}
     seen = _frames(shot.walk, shot.seen)
-    if "sils" in keys:
+    if {"sils", "heatmaps"}.intersection(keys):
         surface = capsules(shot.body, seen, shot.wear)
         hides = _frames(shot.occluder, shot.seen)
+    if "sils" in keys:
         masks = silhouettes(rngs["camera"], surface, camera, sight, hides)
         found["sils"] = normalise(masks)
+    if "heatmaps" in keys:
+        scene = surface if hides is None else join([surface, hides])
+        noise = sight.noise * (NIGHT_POSE if sight.night else 1.0)
+        keypoints = pose.coco_keypoints(seen.joints, seen.orientations, shot.body)
+        found["heatmaps"] = pose.heat_maps(
+            pose.detect(rngs["pose"], keypoints, camera, noise, scene)
+        )
     if LIDAR_KEYS.intersection(keys):
         found |= _sweep(shot, rngs["lidar"], lidar, sight.noise)
-    if "heatmaps" in keys:
-        found["heatmaps"] = _heat_maps(shot.body, seen, camera, rngs["pose"], sight)
     if LABEL_KEYS.intersection(keys):
         found |= _labels(shot.body, seen, keys, camera, frame)
     return {key: found[key] for key in keys}
@@ -109,16 +115,6 @@ def _sweep(
     }
 
 
-def _heat_maps(
-    body: Body, seen: Walk, camera: Camera, rng: np.random.Generator, sight: Sight
-) -> np.ndarray:
-    """Heat maps of the detected pose; what hides the walker is not modelled here."""
-    from gaitjax.walkers import pose
-
-    keypoints = pose.coco_keypoints(seen.joints, seen.orientations, body)
-    return pose.heat_maps(pose.detect(rng, keypoints, camera, sight.noise))
-
-
 def _labels(
     body: Body, seen: Walk, keys: Sequence[str], camera: Camera, frame: str
 ) -> dict[str, np.ndarray]:
@@ -127,8 +123,6 @@ def _labels(
     def placed(points: np.ndarray) -> np.ndarray:
         points = to_camera(points, camera) if frame == "camera" else points
         return points.astype(np.float32)
-
-    from gaitjax.walkers import mesh, smpl
 
     found = {}
     if "joints" in keys:
