@@ -111,6 +111,10 @@ class Walkers(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version(walkers.VERSION)
     url_infos = None  # nothing is downloaded; TFDS would look for check sums
 
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.parts = common.staging(self)  # later TFDS points data_dir elsewhere
+
     def _info(self) -> tfds.core.DatasetInfo:
         shapes = walkers.frame_shapes()
         keys = self.builder_config.world.modalities
@@ -132,7 +136,7 @@ class Walkers(tfds.core.GeneratorBasedBuilder):
         people = common.staged(
             functools.partial(make_person, world=world, is_test=is_test),
             world.num_test if is_test else world.num_train,
-            folder=common.staging(self) / split,
+            folder=self.parts / split,
             processes=config.processes,
             label=f"making walkers ({split})",
         )
