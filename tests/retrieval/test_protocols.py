@@ -1,5 +1,8 @@
 """Rules pick the rows that the data sets' descriptions say."""
 
+import pathlib
+import re
+
 import numpy as np
 import pytest
 
@@ -147,6 +150,18 @@ def test_the_camera_is_the_view_up_to_its_first_underscore():
     index = make_index(["1/a/01_U0_D0_1", "1/a/02_U0_D0_BG_1", "1/a/03"])
     assert protocols.column("camera", index).tolist() == ["01", "02", "03"]
     assert protocols.rows_of({"camera": ("02", "03")}, index).tolist() == [1, 2]
+
+
+def test_the_documentation_has_every_protocol():
+    page = pathlib.Path(__file__).parents[2] / "docs" / "evaluation.md"
+    table = page.read_text().partition("## Protocols")[2].partition("## ")[0]
+    documented = re.findall(r"^\| [^|]*\| `(\w+)` \|", table, re.MULTILINE)
+    with pytest.raises(GaitError) as error:
+        protocols.for_dataset("?")
+    known = re.search(r"known: (.*) and their", str(error.value)).group(1).split(", ")
+    names = [p.name for name in known for p in protocols.for_dataset(name)]
+    assert sorted(documented) == sorted(names)
+    assert len(set(names)) == len(names) == 14
 
 
 def test_a_protocol_that_cannot_be_computed_is_refused():
