@@ -234,7 +234,7 @@ def _impute(points: np.ndarray) -> np.ndarray:
     Nearest by the coordinates that both frames have. A coordinate that no frame has
     leaves the whole sequence as it is, as in the reference.
     """
-    flat = points.reshape(len(points), -1)  # [t, 34]
+    flat = points.reshape(len(points), 34)
     present = flat != 0
     if present.all() or not present.any(0).all():
         return points
