@@ -71,7 +71,7 @@ def look(
 ) -> dict[str, np.ndarray]:
     """{key: [t, ...]} as `sequence.make_sequence` says, for any walk.
 
-    rngs: of the noise of `camera`, `lidar` and `pose`. frame: "camera" or "world".
+    rngs: of the noise of `camera`, `lidar`, `pose` and `smpl`. frame: "camera" or "world".
     """
     for key in keys:
         if key not in KEYS:
@@ -98,6 +98,8 @@ def look(
         found |= _sweep(shot, rngs["lidar"], lidar, sight.noise)
     if LABEL_KEYS.intersection(keys):
         found |= _labels(shot.body, seen, keys, camera, frame)
+    if "smpl" in keys:
+        found["smpl"] = smpl.estimate(rngs["smpl"], found["smpl"], sight.noise)
     return {key: found[key] for key in keys}
 
 

@@ -153,7 +153,7 @@ def make_sequence(
         camera=camera,
         lidar=lidar,
         sight=Sight(spread.noise, night="nt" in words, truncated="tr" in words),
-        rngs={"camera": rng, "lidar": lidar_rng, "pose": stream(6)},
+        rngs={"camera": rng, "lidar": lidar_rng, "pose": stream(6), "smpl": stream(9)},
         frame=sensors.frame,
     )
 

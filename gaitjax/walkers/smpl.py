@@ -5,8 +5,9 @@ from a T-pose with x to the person's left, y up and z forward. The walkers rest 
 the arms hanging, x forward, y left and z up; the conversion is exact both ways. The
 other two are ours. The camera's numbers are the pelvis in metres in the camera's
 frame, not the weak-perspective scale and shift that estimators give. The betas are
-standardised log ratios of this body, not coordinates of SMPL's shape space. All of it
-is the truth, without an estimator's errors: the betas of a walker never change.
+standardised log ratios of this body, not coordinates of SMPL's shape space. `estimate`
+adds an estimator's errors: the true betas of a walker never change, and would tell a
+method that reads them who it is.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from gaitjax.walkers.kinematics import rotations_of
 # What the ten betas measure, in their order; chosen.
 BETAS = ("stature", "leg", "arm", "shoulders", "hips", "head")
 BETAS += ("thigh_girth", "arm_girth", "chest_girth", "belly_girth")
+# Errors of an estimator, deviations, all chosen: pelvis (m), joints (radians) and
+# betas from frame to frame, and betas of a whole sequence.
+PLACE_ERROR, POSE_ERROR, BETA_ERROR, SEQUENCE_ERROR = 0.03, 0.08, 0.2, 0.7
 # Rows are SMPL's x, y and z among the walkers' axes.
 AXES = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
 
@@ -54,6 +58,17 @@ def smpl(
     shape = np.broadcast_to(betas(body), (len(pose), len(BETAS)))
     flat = pose.reshape(len(pose), -1)
     return np.concatenate([camera, flat, shape], 1).astype(np.float32)
+
+
+def estimate(
+    rng: np.random.Generator, exact: np.ndarray, noise: float = 1.0
+) -> np.ndarray:
+    """What an estimator might have said for the exact f32[t, 85]; noise 0: the same."""
+    size = np.full(85, POSE_ERROR)
+    size[:3], size[75:] = PLACE_ERROR, BETA_ERROR
+    error = rng.normal(size=exact.shape) * size
+    error[:, 75:] += rng.normal(0.0, SEQUENCE_ERROR, 10)
+    return (exact + noise * error).astype(np.float32)
 
 
 def betas(body: Body) -> np.ndarray:

@@ -158,3 +158,14 @@ def test_betas_measure_deviations_from_the_average():
     drawn = [smpl.betas(sample_body(np.random.default_rng(s))) for s in range(400)]
     spread = np.std(drawn, axis=0)
     assert (spread > 0.8).all() and (spread < 1.8).all()  # the sexes add to it
+
+
+def test_an_estimate_is_off_by_as_much_as_it_says():
+    exact = np.zeros((4000, 85), np.float32)
+    off = smpl.estimate(np.random.default_rng(0), exact)
+    within = off - off.mean(0)
+    np.testing.assert_allclose(within[:, :3].std(), smpl.PLACE_ERROR, rtol=0.1)
+    np.testing.assert_allclose(within[:, 3:75].std(), smpl.POSE_ERROR, rtol=0.1)
+    np.testing.assert_allclose(within[:, 75:].std(), smpl.BETA_ERROR, rtol=0.1)
+    assert np.abs(off[:, 75:].mean(0)).max() > 3 * smpl.BETA_ERROR  # of the sequence
+    np.testing.assert_array_equal(smpl.estimate(np.random.default_rng(0), exact, 0.0), 0)
