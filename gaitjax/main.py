@@ -2,6 +2,7 @@
 
 python -m gaitjax.main --config configs/walkers.py [--config.optim.lr=1e-3]
     [--mode train|evaluate|extract] [--workdir DIR] [--device cpu|gpu|tpu]
+python -m gaitjax.main --mode doctor
 """
 
 from __future__ import annotations
@@ -27,17 +28,22 @@ WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run's folder; default runs/<config name>[-<variant>]."
 )
 MODE = flags.DEFINE_enum(
-    "mode", "train", ["train", "evaluate", "extract"], "What to do."
+    "mode",
+    "train",
+    ["train", "evaluate", "extract", "doctor"],
+    "What to do; doctor looks at the environment and needs no config.",
 )
 DEVICE = flags.DEFINE_enum(
     "device", None, ["cpu", "gpu", "tpu"], "Where to run; default: what JAX finds."
 )
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int | None:
     """Runs the mode; what is wrong with the input is one line and exit code 2."""
     if len(argv) > 1:
         fail(f"unexpected argument {argv[1]}; flags begin with --")
+    if MODE.value == "doctor":
+        return examine()
     if CONFIG.value is None:
         fail("--config is missing; for example --config configs/walkers.py")
     # JAX, TFDS and Orbax report through absl what no user can act on.
@@ -68,6 +74,14 @@ def main(argv: list[str]) -> None:
             "then type the same line again: what was saved is still there",
             at_once=True,
         )
+
+
+def examine() -> int:
+    """`--mode doctor`; exit code 1 where something of the environment is broken."""
+    from gaitjax.runtime import doctor
+
+    data_dir = None if CONFIG.value is None else CONFIG.value.data.dir
+    return doctor.examine(DEVICE.value, data_dir, WORKDIR.value or "runs")
 
 
 def parse(argv: list[str]) -> list[str]:

@@ -71,6 +71,26 @@ def test_one_line_and_no_traceback(mistake, tmp_path):
     assert expected in line, said
 
 
+def test_doctor_prints_its_sections_and_needs_no_config(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "gaitjax.main", "--mode", "doctor", "--device", "cpu"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GAITJAX_DATA": str(tmp_path)},
+    )
+    said = done.stdout.splitlines()
+    for section in ("versions", "rates", "places", "prepared data sets", "checks"):
+        assert section in said
+    assert f"  data                   {tmp_path}, " in done.stdout
+    for words in ("backend: cpu", "matrix product bf16", "GFLOP/s", "GB/s", "jaxlib"):
+        assert words in done.stdout
+    levels = [line.split()[0] for line in said[said.index("checks") + 1 : -2]]
+    assert len(levels) == 18
+    assert set(levels) <= {"ok", "warning", "error"}
+    assert done.returncode == ("error" in levels)
+    assert not list(tmp_path.iterdir())  # looking leaves nothing
+
+
 def refused(config, tmp_path, **kwargs):
     with pytest.raises(GaitError) as refusal:
         open_run(config, tmp_path / "run", num_devices=1, **kwargs)
@@ -296,6 +316,7 @@ def test_disk_that_fills_up_while_saving_keeps_the_last_checkpoint(
 
 
 def test_gpu_that_jax_cannot_use(monkeypatch):
+    mesh.make_mesh()  # JAX itself looks for devices with glob when it starts
     monkeypatch.setattr(mesh.glob, "glob", lambda pattern: ["/dev/nvidia0"])
     with pytest.raises(GaitError, match="or run with --device cpu"):
         mesh.check_device(None)

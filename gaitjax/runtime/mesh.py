@@ -20,8 +20,7 @@ def check_device(device: str | None) -> None:
     JAX falls back to the CPU with a warning that nobody reads; a day later the run
     is at step 200. Call it before anything else touches JAX.
     """
-    if device:
-        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
+    choose_device(device)
     try:
         backend = jax.default_backend()
     except (RuntimeError, AssertionError) as error:
@@ -36,6 +35,12 @@ def check_device(device: str | None) -> None:
             "this machine has an NVIDIA device, but JAX runs on the CPU: install the "
             "GPU build (pip install -e '.[cuda12]'), or run with --device cpu"
         )
+
+
+def choose_device(device: str | None) -> None:
+    """Tells JAX what --device says; nothing is tried yet."""
+    if device:
+        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
 
 
 def make_mesh(num_devices: int | None = None) -> Mesh:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pathlib
@@ -48,6 +47,8 @@ def open_workdir(path: str | os.PathLike, *, create: bool = True) -> pathlib.Pat
 
 def lock_workdir(path: pathlib.Path) -> IO:
     """Keeps other processes from training in the folder while the result is open."""
+    import fcntl  # Windows has none, and the doctor must be able to say so
+
     lock = (path / ".lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
