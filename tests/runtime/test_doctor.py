@@ -91,7 +91,7 @@ TRAPS = [
         versions(jax_cuda13_plugin="0.10.2"),
         "CUDA builds of JAX",
         "error",
-        "12 and 13 at once -> keep one: pip uninstall jax-cuda12-plugin jax-cuda12-pjrt",
+        "and 13 at once -> keep one: pip uninstall jax-cuda12-plugin jax-cuda12-pjrt",
     ),
     (
         {"gpus": (facts.Gpu("GTX", "520.61", GIB, GIB),)},
