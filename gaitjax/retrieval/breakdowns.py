@@ -80,12 +80,12 @@ class Found:
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, other: Found) -> None:
-        """Take over what another gallery gave; a note once."""
+        """Take over what another gallery gave for its conditions."""
         self.rows += other.rows
         self.view_tables |= other.view_tables
         self.cmc |= other.cmc
         self.per_probe |= other.per_probe
-        self.notes += [note for note in other.notes if note not in self.notes]
+        self.notes += other.notes
 
 
 def view_pairs(task: Task, progress: Progress) -> Found:

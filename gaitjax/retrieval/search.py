@@ -1,7 +1,7 @@
 """Embeddings and a protocol in, numbers out.
 
 Distances, top-k and sorting run on the device, in blocks of probes against the
-gallery, all of one shape: a gallery compiles two programs however many views and
+gallery, all of one shape: a gallery compiles a few programs however many views and
 conditions there are, and most protocols have one gallery. Memory on the device: the
 gallery, and a few float32 arrays of block x gallery. What is kept per probe is small
 (positions of its matches), nothing of size probes x gallery.
@@ -9,7 +9,7 @@ gallery, and a few float32 arrays of block x gallery. What is kept per probe is 
 Differences from OpenGait, whose numbers these are: cells are not rounded to two
 decimals before they are averaged (`rounded=True` does), a cell without probes
 is skipped instead of turning the mean into NaN, and a rank beyond the gallery is
-left out with a note.
+left out with a note. docs/evaluation.md has all of them.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Evaluation:
     rank_lists: a few probes and their nearest, over the whole allowed gallery.
     notes: what was left out and why.
     distances: of some genuine and impostor pairs of all conditions.
+    embeddings: what was searched, f32[n,p,d] by modality.
     """
 
     protocol: str
@@ -54,6 +55,7 @@ class Evaluation:
     rank_lists: dict[str, list[RankList]]
     notes: list[str]
     distances: Distances | None = None
+    embeddings: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def evaluate(
@@ -126,6 +128,7 @@ def evaluate(
         rank_lists=rank_lists,
         notes=missing + found.notes,
         distances=sample_distances(tasks, num_pairs) if num_pairs else None,
+        embeddings=embeddings,
     )
 
 
