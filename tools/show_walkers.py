@@ -1,45 +1,60 @@
-"""Draws a contact sheet of walkers: a person per row, then one person's steps.
+"""Draws contact sheets of the synthetic walkers: PNG, or GIF where they walk.
 
-usage: python tools/show_walkers.py OUT.png [--seed 0] [--people 4]
+usage: python tools/show_walkers.py FOLDER [--sheet NAME ...] [--seed 0] [--subject 0]
+
+Writes FOLDER/<sheet>.png and .gif: one_walker (from all sides), many_walkers (from one
+side), conditions, modalities, body (surface, markers, joints).
 """
 
 from __future__ import annotations
 
 import argparse
+import pathlib
+import sys
 
 import numpy as np
 from PIL import Image
 
-from gaitjax import walkers
+from gaitjax.walkers.sheets import sheets
 
-CONDITIONS = ("nm", "bg", "cl")
+FPS = 15
 
 
 def main() -> None:
-    """Rows: each person in normal walking, with a bag, in a coat; columns: views."""
+    """Draws every sheet asked for, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out")
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--sheet", nargs="+", choices=list(sheets()))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--people", type=int, default=3)
+    parser.add_argument("--subject", type=int, default=0)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--zoom", type=int, default=1)
     options = parser.parse_args()
-    views = range(0, 181, 18)
-    rows = [
-        [frame(options.seed, person, condition, view) for view in views]
-        for person in range(options.people)
-        for condition in CONDITIONS
-    ]
-    steps = walkers.make_sequence(options.seed, 0, "nm", 1, 90.0, num_frames=22)
-    rows.append(list(steps["sils"][::2, :, 10:-10]))
-    sheet = np.concatenate([np.concatenate(row, 1) for row in rows])
-    sheet = sheet.repeat(2, 0).repeat(2, 1)
-    Image.fromarray(sheet).save(options.out, optimize=True)
-    print(f"{options.out}: {sheet.shape[1]} x {sheet.shape[0]} pixels")
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        for name in options.sheet or sheets():
+            movie = sheets()[name](options.seed, options.subject, options.frames)
+            movie = movie.repeat(options.zoom, 1).repeat(options.zoom, 2)
+            save(options.folder / name, movie)
+    except OSError as error:
+        sys.exit(
+            f"error: {error.strerror}: {error.filename}; give a folder to write to"
+        )
 
 
-def frame(seed: int, person: int, condition: str, view: int) -> np.ndarray:
-    """One picture u8 [64, 44], in the middle of a stride."""
-    sequence = walkers.make_sequence(seed, person, condition, 1, float(view))
-    return sequence["sils"][8, :, 10:-10]
+def save(path: pathlib.Path, movie: np.ndarray) -> None:
+    """The middle frame as PNG, all of them as a GIF that repeats."""
+    frames = [Image.fromarray(frame) for frame in movie]
+    frames[len(frames) // 2].save(path.with_suffix(".png"), optimize=True)
+    small = [frame.quantize(48, dither=Image.Dither.NONE) for frame in frames]
+    small[0].save(
+        path.with_suffix(".gif"),
+        save_all=True,
+        append_images=small[1:],
+        duration=1000 // FPS,
+        loop=0,
+    )
+    print(f"{path}.png, {path}.gif: {movie.shape[2]} x {movie.shape[1]} pixels")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def look(
 ) -> dict[str, np.ndarray]:
     """{key: [t, ...]} as `sequence.make_sequence` says, for any walk.
 
-    rngs: of the noise of `camera`, `lidar`, `pose` and `smpl`. frame: "camera" or "world".
+    rngs: of the noise of camera, lidar, pose and smpl. frame: "camera" or "world".
     """
     for key in keys:
         if key not in KEYS:
