@@ -156,6 +156,7 @@ def _first(bad: np.ndarray) -> str:
 
 def _order(names: Sequence[str]) -> list[int]:
     """Where each joint of SMPL is in a track with these names."""
+    names = list(names)
     for place, name in enumerate(names):
         if name not in JOINTS or name in names[:place]:
             why = "twice" if name in JOINTS else "which SMPL lacks"
@@ -169,7 +170,7 @@ def _order(names: Sequence[str]) -> list[int]:
             f"names: expected SMPL's 24 joints, got {len(names)}, without {missing!r}; "
             "give the identity for joints that the track lacks"
         )
-    return [list(names).index(name) for name in JOINTS]
+    return [names.index(name) for name in JOINTS]
 
 
 def _path(translation: np.ndarray, num_frames: int, fps: float) -> np.ndarray:
