@@ -16,8 +16,8 @@ def test_a_sheet_is_a_movie_with_people_in_it(name):
     assert 0.02 < (movie.max(-1) > 60).mean() < 0.6
 
 
-def test_saved_as_png_and_gif(tmp_path, capsys):
+def test_saved_as_png_and_gif(tmp_path):
     movie = np.arange(3 * 6 * 5 * 3, dtype=np.uint8).reshape(3, 6, 5, 3)
     show_walkers.save(tmp_path / "a", movie)
-    assert Image.open(tmp_path / "a.png").size == (5, 6)
-    assert Image.open(tmp_path / "a.gif").n_frames == 3
+    with Image.open(tmp_path / "a.png") as sheet, Image.open(tmp_path / "a.gif") as gif:
+        assert sheet.size == (5, 6) and gif.n_frames == 3
