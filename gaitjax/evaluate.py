@@ -15,15 +15,17 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from gaitjax.data import schema
 from gaitjax.data.index import Index
 from gaitjax.data.pipeline import embed_batches
 from gaitjax.data.records import Split
-from gaitjax.report import html, tables
+from gaitjax.report import embedding_map, html, saliency, tables
 from gaitjax.retrieval import protocols, search
 from gaitjax.run import Run, modality_pairs, open_run, restore_model, score_prefix
 from gaitjax.runtime import mesh
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.metrics_log import read as read_metrics
+from gaitjax.runtime.precision import with_products
 from gaitjax.runtime.state import TrainState
 
 
@@ -32,7 +34,8 @@ def evaluate_run(
 ) -> None:
     """`--mode evaluate`: the newest checkpoint through the protocols, to a report."""
     run = open_run(config, workdir, create=False, **kwargs)
-    write_results(run, evaluate_state(run, restore_model(run)))
+    state = restore_model(run)
+    write_results(run, state, evaluate_state(run, state))
 
 
 def extract_run(
@@ -137,7 +140,9 @@ def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:
     return named
 
 
-def write_results(run: Run, evaluations: list[search.Evaluation]) -> None:
+def write_results(
+    run: Run, state: TrainState, evaluations: list[search.Evaluation]
+) -> None:
     """Prints the tables; leaves results.json, results.csv and report.html.
 
     Of the validation split they are called results_val.json, and so on.
@@ -148,27 +153,112 @@ def write_results(run: Run, evaluations: list[search.Evaluation]) -> None:
     for evaluation in evaluations:
         for note in evaluation.notes:
             print(f"note: {note}")
-    name = run.eval_options.split
-    suffix = "" if name == "test" else f"_{name}"
-    tables.write_json(run.workdir / f"results{suffix}.json", rows)
+    suffix = "" if run.eval_options.split == "test" else f"_{run.eval_options.split}"
+    curves = [curve for evaluation in evaluations for curve in tables.cmc(evaluation)]
+    about = {
+        "dataset": run.data.name,
+        "step": int(state.step),
+        "steps": run.options.steps,
+        "environment": environment(),
+    }
+    tables.write_json(
+        run.workdir / f"results{suffix}.json", rows, run=about, cmc=curves
+    )
     tables.write_csv(run.workdir / f"results{suffix}.csv", rows)
-    split, chosen = eval_rows(run, name)
-    key = "sils" if "sils" in split.modalities else split.modalities[0]
-    pictures = split.with_keys((key,))
+    write_report(run, state, evaluations, run.workdir / f"report{suffix}.html")
+    simulated = " (simulated data)" if run.data.name.startswith("walkers") else ""
+    files = f"results{suffix}.json, results{suffix}.csv, report{suffix}.html"
+    print(f"\nresults{simulated}: {run.workdir}/{files}")
+
+
+def write_report(
+    run: Run,
+    state: TrainState,
+    evaluations: list[search.Evaluation],
+    path: pathlib.Path,
+) -> None:
+    """The page, with a map of some embeddings and where the network looks."""
+    split, rows = eval_rows(run, run.eval_options.split)
+    index = split.index.select(rows)
+    sample = embedding_map.sample_rows(index)
+    views = {}
+    for evaluation in evaluations:
+        views |= evaluation.embeddings
+    views = {view: x[sample] for view, x in views.items()}
+    drawn = {key: split.with_keys((key,)) for key in image_keys(split)}
+
+    def frames(view: str, row: int) -> np.ndarray:
+        key = view if view in drawn else next(iter(drawn))
+        return drawn[key][int(rows[row])][key]
+
     metrics = run.workdir / "metrics.jsonl"
     html.write_report(
-        run.workdir / f"report{suffix}.html",
+        path,
         title=run.workdir.name,
         dataset=run.data.name,
         config=run.config,
         environment=environment(),
         evaluations=evaluations,
         metrics=read_metrics(metrics) if metrics.exists() else (),
-        frames=lambda row: pictures[int(chosen[row])][key],
+        frames=frames if drawn else None,
+        names=index.names,
+        unfinished=unfinished(run, int(state.step)),
+        embedding_map=embedding_map.lay_out(views, index.select(sample)),
+        saliency=saliency_pictures(run, state, split, rows[sample], views),
     )
-    simulated = " (simulated data)" if run.data.name.startswith("walkers") else ""
-    files = f"results{suffix}.json, results{suffix}.csv, report{suffix}.html"
-    print(f"\nresults{simulated}: {run.workdir}/{files}")
+
+
+def unfinished(run: Run, step: int) -> str:
+    """What the run still has to do, "" for one that has come to its end."""
+    steps = run.options.steps
+    if step < steps and run.eval_options.checkpoint == "best":
+        step = run.checkpoints.latest()  # the best one may be an early one
+    return "" if step >= steps else f"step {step:,} of {steps:,}"
+
+
+def image_keys(split: Split) -> list[str]:
+    """The modalities that can be drawn, silhouettes first."""
+    keys = [key for key in split.modalities if schema.modality(key).image]
+    return sorted(keys, key=lambda key: key != "sils")
+
+
+def saliency_pictures(
+    run: Run,
+    state: TrainState,
+    split: Split,
+    rows: np.ndarray,
+    views: Mapping[str, np.ndarray],
+) -> list[tuple[str, np.ndarray]] | None:
+    """Grad-CAM of one sequence of each of some conditions, per view that is drawn.
+
+    rows: records of the embeddings `views`.
+    """
+    index = split.index.select(rows)
+    number = max(saliency.NUM_SEQUENCES // len(views), 1)
+    places = saliency.choose(index.condition, number)
+    records, batch = next(
+        embed_batches(
+            run.data,
+            split.with_keys(run.method.embed_keys),
+            rows[places],
+            batch=len(places),
+            frames_limit=min(run.eval_options.frames_limit, saliency.NUM_FRAMES),
+            buckets=1,
+        )
+    )
+    places = np.searchsorted(rows, records)
+    embed_fn = with_products(run.method.embed, run.options.precision)
+    model = (state.eval_params, state.model_state)
+    images = []
+    for view, x in views.items():
+        towards = saliency.towards_own(x, index.subject)[places]
+        warm = saliency.grad_cam(embed_fn, *model, batch, towards, view)
+        if warm is None:
+            return None
+        if view in batch and schema.modality(view).image:
+            names = [f"{name}, {view}" for name in index.names[places]]
+            images += saliency.pictures_of(batch[view], batch["mask"], warm, names)
+    return images
 
 
 def write_embeddings(

@@ -231,19 +231,24 @@ def score_prefix(pair: tuple[str, str], pairs: Iterable[tuple[str, str]]) -> str
     return "{}>{}/".format(*pair) if len(set(pairs)) > 1 else ""
 
 
+def score_names(protocol: protocols.Protocol, ranks: Iterable[int]) -> list[str]:
+    """ "NM/rank-1" and so on: what a protocol gives of one pair."""
+    metrics = [f"rank-{k}" for k in sorted({*ranks, *protocol.ranks})]
+    if protocol.breakdown != "view_pairs":
+        metrics += ["mAP", "mINP"]
+    return [f"{name}/{metric}" for name in protocol.probes for metric in metrics]
+
+
 def check_best(
     best: str, data: pipeline.Data, ranks: tuple[int, ...], views: Iterable[str]
 ) -> None:
     """`ckpt.best` names a score of the data set's protocols, on validation people."""
-    metrics = [f"rank-{k}" for k in ranks] + ["mAP", "mINP"]
-    conditions = [name for p in protocols.for_dataset(data.name) for name in p.probes]
     pairs = modality_pairs(views)
-    prefixes = [score_prefix(pair, pairs) for pair in pairs]
     known = [
-        f"{prefix}{condition}/{metric}"
-        for prefix, condition, metric in itertools.product(
-            prefixes, conditions, metrics
-        )
+        score_prefix(pair, pairs) + name
+        for pair in pairs
+        for protocol in protocols.for_dataset(data.name)
+        for name in score_names(protocol, ranks)
     ]
     if best not in known:
         raise GaitError(unknown(best, known, "metric in ckpt.best"))
@@ -361,4 +366,5 @@ def restore_model(run: Run) -> TrainState:
     read_side(run, step)
     if step < run.options.steps:
         print(f"note: step {step} of {run.options.steps} in this recipe")
-    return run.checkpoints.restore_model(step, run.like)
+    state = run.checkpoints.restore_model(step, run.like)
+    return state.replace(step=np.int32(step))

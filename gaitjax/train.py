@@ -131,7 +131,7 @@ def train_loop(run: Run) -> TrainState:
     evaluations = evaluate.evaluate_state(run, state)
     log.write(options.steps, evaluate.scores(evaluations))
     log.close()
-    evaluate.write_results(run, evaluations)
+    evaluate.write_results(run, state, evaluations)
     write_atomically(run.workdir / "finished", json.dumps(run.config["eval"]) + "\n")
     return state
 

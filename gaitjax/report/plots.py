@@ -6,56 +6,60 @@ What is drawn in `INK` takes the text colour of the page once a figure is inline
 
 from __future__ import annotations
 
-import base64
 import io
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import matplotlib
+import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from scipy.stats import norm
 
-from gaitjax.retrieval.search import RankList
+from gaitjax.retrieval import verification
 
 INK = "#010203"
 # After Okabe and Ito, the blue lighter: they read on white and on black.
 LINES = ("#1f86cc", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-RIGHT, WRONG, PROBE = (0, 158, 115), (213, 64, 50), (128, 128, 128)
+QUIET = "#8888884d"
 
 
-def learning_curves(metrics: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
-    """One small figure per metric, over `step`; entries that lack it are skipped."""
-    names = sorted({name for entry in metrics for name in entry} - {"step"})
+def learning_curves(
+    runs: Mapping[str, Sequence[Mapping[str, float]]],
+) -> dict[str, Figure]:
+    """One small figure per metric, over `step`, with a line per run.
+
+    runs: logged entries by name of the run; entries without the metric are skipped.
+    """
+    names = sorted({name for run in runs.values() for entry in run for name in entry})
     figures = {}
     for name in names:
-        points = [
-            (entry["step"], entry[name])
-            for entry in metrics
-            if "step" in entry and _is_number(entry.get(name))
-        ]
-        if len(points) > 1:
-            figure, axes = _figure(3.0, 2.1)
-            axes.plot(*zip(*points, strict=True), color=LINES[0], linewidth=1.5)
-            axes.set_title(name, loc="left")
-            axes.set_xlabel("step")
-            figures[name] = figure
+        lines = {label: _points(run, name) for label, run in runs.items()}
+        if name == "step" or max(map(len, lines.values())) < 2:
+            continue
+        figure, axes = _figure(3.0, 2.1)
+        for number, (label, points) in enumerate(lines.items()):
+            if points:
+                axes.plot(*zip(*points, strict=True), label=label, **_style(number))
+        axes.set_title(name, loc="left")
+        axes.set_xlabel("step")
+        figures[name] = figure
     return figures
 
 
-def cmc_curves(cmc: Mapping[str, np.ndarray]) -> Figure:
-    """Rank-k % over k, a line per condition."""
+def cmc_curves(cmc: Mapping[str, np.ndarray], title: str = "") -> Figure:
+    """Rank-k % over k, a line per condition (or per run)."""
     figure, axes = _figure(4.8, 3.2)
     for number, (name, curve) in enumerate(cmc.items()):
         ranks = np.arange(1, len(curve) + 1)
-        style = {"color": LINES[number % len(LINES)], "label": name}
-        # With more conditions than colours, dashes tell the second round apart.
-        style["linestyle"] = ("-", "--", ":")[number // len(LINES) % 3]
-        axes.plot(ranks, 100 * curve, marker="o", markersize=3, **style)
+        style = {"marker": "o", "markersize": 3, **_style(number)}
+        axes.plot(ranks, 100 * np.asarray(curve), label=name, **style)
     axes.set_xlabel("rank k")
     axes.set_ylabel("probes with a match, %")
+    axes.set_title(title, loc="left")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False, labelcolor=INK, loc="lower right")
+    axes.legend(frameon=False, labelcolor=INK, loc="lower right", fontsize=8)
     return figure
 
 
@@ -80,24 +84,87 @@ def view_heat_map(views: Sequence[str], table: np.ndarray, title: str = "") -> F
     return figure
 
 
-def rank_list_picture(
-    one: RankList,
-    frames: Callable[[int], np.ndarray],
-    num_frames: int = 4,
-) -> np.ndarray:
-    """The probe (grey frame) and what it found, side by side: u8[y,x,3].
+def distance_histogram(genuine: np.ndarray, impostor: np.ndarray) -> Figure:
+    """How far apart pairs of the same and of different people are."""
+    figure, axes = _figure(4.8, 3.2)
+    both = np.concatenate([genuine, impostor])
+    edges = np.linspace(both.min(), both.max() + 1e-6, 61)
+    for values, label, style in (
+        (genuine, "same person", LINES[0]),
+        (impostor, "different people", LINES[1]),
+    ):
+        shares = np.histogram(values, edges)[0] / len(values) * 100
+        axes.stairs(shares, edges, fill=True, color=style, alpha=0.45, label=label)
+        axes.stairs(shares, edges, color=style, linewidth=1.2)
+    _, threshold = verification.equal_error(genuine, impostor)
+    axes.axvline(threshold, color=INK, linewidth=1, linestyle="--", label="EER")
+    axes.set_xlabel("distance")
+    axes.set_ylabel("pairs, %")
+    axes.legend(frameon=False, labelcolor=INK, fontsize=8)
+    return figure
 
-    Each sequence is a strip of frames, downwards, spread evenly over its time. A
-    right one has a green frame, a wrong one a red frame with gaps.
 
-    frames: record number -> u8[t,h,w], or u8[t,h,w,3] for range views.
-    """
-    strips = [_framed(_strip(frames(one.probe), num_frames), PROBE, True)]
-    for row, right in zip(one.gallery, one.right, strict=True):
-        strip = _strip(frames(row), num_frames)
-        strips.append(_framed(strip, RIGHT if right else WRONG, right))
-    height = max(len(strip) for strip in strips)
-    return np.concatenate([_fill(strip, height) for strip in strips], 1)
+def det_curve(genuine: np.ndarray, impostor: np.ndarray) -> Figure:
+    """False non-matches over false matches, on normal deviates, EER marked."""
+    figure, axes = _figure(3.7, 3.2)
+    _, *rates = verification.det(genuine, impostor)
+    # A rate of 0 only says: less than one pair in so many.
+    floors = 0.5 / len(impostor), 0.5 / len(genuine)
+    x, y = (
+        norm.ppf(np.clip(rate, floor, 1 - floor))
+        for rate, floor in zip(rates, floors, strict=True)
+    )
+    axes.plot(x, y, color=LINES[0], linewidth=1.6)
+    eer, _ = verification.equal_error(genuine, impostor)
+    ticks = np.array([0.1, 1, 5, 20, 50, 80])
+    low, high = norm.ppf([0.0005, 0.85])
+    axes.axline((low, low), slope=1, color=QUIET, linewidth=1, zorder=0)
+    if eer > 0.0005:
+        point = norm.ppf(eer)
+        axes.plot([point], [point], "o", color=LINES[1])
+        offset = {"xytext": (6, 6), "textcoords": "offset points"}
+        label = f"EER {100 * eer:.1f} %"
+        axes.annotate(label, (point, point), color=INK, fontsize=9, **offset)
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_xticks(norm.ppf(ticks / 100), [f"{tick:g}" for tick in ticks])
+    axes.set_yticks(norm.ppf(ticks / 100), [f"{tick:g}" for tick in ticks])
+    axes.set_xlabel("false matches, %")
+    axes.set_ylabel("false non-matches, %")
+    return figure
+
+
+def scatter(places: np.ndarray, values: np.ndarray, title: str) -> Figure:
+    """Points f32[n,2] coloured by a label str[n]; "" is grey and behind the others."""
+    figure = Figure((3.1, 3.9))
+    # Placed by hand: panels of the same points should lie alike, whatever the legend.
+    axes = figure.add_axes((0.02, 0.18, 0.96, 0.76), xticks=[], yticks=[])
+    _ink(axes)
+    names = sorted(set(values.tolist()) - {""})
+    for name in [""] * ("" in values) + names:
+        tint = _tint(names.index(name), len(names)) if name else QUIET
+        style = {"s": 7, "linewidths": 0, "rasterized": True}
+        mine = places[values == name]
+        axes.scatter(*mine.T, color=tint, label=name or "others", **style)
+    axes.set_title(title, loc="left")
+    _ink(axes)
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 5 if max(map(len, labels)) < 5 else 3
+    every = -(-len(handles) // (3 * columns))  # of many some are named, in order
+    figure.legend(
+        handles[::every],
+        labels[::every],
+        loc="upper left",
+        bbox_to_anchor=(0, 0.17),
+        ncols=columns,
+        frameon=False,
+        labelcolor=INK,
+        fontsize=8,
+        markerscale=2,
+        handletextpad=0.1,
+        columnspacing=0.8,
+    )
+    return figure
 
 
 def inline_svg(figure: Figure, label: str) -> str:
@@ -105,17 +172,13 @@ def inline_svg(figure: Figure, label: str) -> str:
     text = io.StringIO()
     # Text stays text: smaller, selectable, in the font of the page.
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+        # Metadata would name schemas by address, and the page has none.
+        none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(text, format="svg", transparent=True, metadata=none, dpi=144)
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)  # within HTML it is known
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-
-
-def png_data(image: np.ndarray) -> str:
-    """u8[y,x,3] as the address of an `<img>` that needs no file."""
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
 def _figure(width: float, height: float):
@@ -141,30 +204,29 @@ def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and bool(np.isfinite(value))
 
 
-def _strip(images: np.ndarray, num_frames: int) -> np.ndarray:
-    """u8[t,h,w] or u8[t,h,w,3] -> u8[num_frames*h,w,3]."""
-    chosen = np.linspace(0, len(images) - 1, num_frames).round().astype(int)
-    strip = np.concatenate(images[chosen])
-    return strip if strip.ndim == 3 else np.repeat(strip[:, :, None], 3, 2)
+def _points(
+    entries: Sequence[Mapping[str, float]], name: str, most: int = 600
+) -> list[tuple[float, float]]:
+    """(step, value), thinned evenly where there are more than `most`; chosen."""
+    points = [
+        (entry["step"], entry[name])
+        for entry in entries
+        if "step" in entry and _is_number(entry.get(name))
+    ]
+    every = -(-len(points) // most) or 1
+    return points[::-1][::every][::-1]  # the last one stays
 
 
-def _framed(strip: np.ndarray, colour: tuple[int, int, int], whole: bool) -> np.ndarray:
-    """A frame of 4 pixels around a strip and a margin outside it."""
-    width, margin = 4, 3
-    around = ((width, width), (width, width), (0, 0))
-    inside = np.pad(np.zeros(strip.shape[:2], bool), width, constant_values=True)
-    framed = np.pad(strip, around)
-    if not whole:  # also for those who do not tell red from green
-        row, column = np.indices(inside.shape)
-        inside &= (row + column) // 8 % 2 == 0
-    framed[inside] = colour
-    return _margin(framed, margin)
+def _style(number: int) -> dict:
+    """Of the n-th line; with more than colours, dashes tell the rounds apart."""
+    dashes = ("-", "--", ":")[number // len(LINES) % 3]
+    return {"color": LINES[number % len(LINES)], "linestyle": dashes, "linewidth": 1.5}
 
 
-def _margin(strip: np.ndarray, margin: int) -> np.ndarray:
-    around = ((margin, margin), (margin, margin), (0, 0))
-    return np.pad(strip, around)
-
-
-def _fill(strip: np.ndarray, height: int) -> np.ndarray:
-    return np.pad(strip, ((0, height - len(strip)), (0, 0), (0, 0)))
+def _tint(number: int, of: int) -> str:
+    """A colour for one of several labels: of many, in the order of their names."""
+    if of <= len(LINES):
+        return LINES[number]
+    # Without the ends of the ramp, which are too dark for a dark page.
+    place = 0.08 + 0.87 * number / (of - 1)
+    return matplotlib.colors.to_hex(matplotlib.colormaps["turbo"](place))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gaitjax.retrieval.search import Evaluation
 from gaitjax.runtime.workdir import write_atomically
 
 UNDEFINED = "n/a"
@@ -39,11 +40,10 @@ def view_table(views: Sequence[str], table: np.ndarray) -> str:
     return aligned([head, *lines])
 
 
-def write_json(path: str | os.PathLike, rows: Sequence[dict]) -> None:
-    """`{"rows": [...]}`, never half a file. A NaN is an error, it is not JSON."""
-    write_atomically(
-        path, json.dumps({"rows": list(rows)}, indent=1, allow_nan=False) + "\n"
-    )
+def write_json(path: str | os.PathLike, rows: Sequence[dict], **more: object) -> None:
+    """`{"rows": [...], ...}`, never half a file. A NaN is an error, it is not JSON."""
+    content = {"rows": list(rows), **more}
+    write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[dict]) -> None:
@@ -54,6 +54,41 @@ def write_csv(path: str | os.PathLike, rows: Sequence[dict]) -> None:
         writer.writeheader()
         writer.writerows(rows)
     write_atomically(path, text.getvalue())
+
+
+def cmc(evaluation: Evaluation) -> list[dict]:
+    """The CMC curves of an evaluation, in percent, in plain types for JSON."""
+    return [
+        {
+            "protocol": evaluation.protocol,
+            "probe": evaluation.probe,
+            "gallery": evaluation.gallery,
+            "condition": condition,
+            "distance": evaluation.distance,
+            "curve": [round(100 * float(share), 3) for share in curve],
+        }
+        for condition, curve in evaluation.cmc.items()
+        if np.isfinite(curve).all()
+    ]
+
+
+def view_pairs(evaluation: Evaluation) -> list[dict]:
+    """Rank-1 % by probe view and gallery view, None where undefined, for JSON."""
+    return [
+        {
+            "protocol": evaluation.protocol,
+            "probe": evaluation.probe,
+            "gallery": evaluation.gallery,
+            "condition": condition,
+            "distance": evaluation.distance,
+            "views": list(views),
+            "cells": [
+                [None if np.isnan(cell) else round(float(cell), 2) for cell in row]
+                for row in table
+            ],
+        }
+        for condition, (views, table) in evaluation.view_tables.items()
+    ]
 
 
 def measurements(rows: Sequence[dict]) -> list[list[dict]]:

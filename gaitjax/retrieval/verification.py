@@ -25,16 +25,10 @@ BLOCK = 1024  # pairs at a time; chosen
 
 @dataclasses.dataclass(frozen=True)
 class Distances:
-    """Distances of pairs of a probe and a gallery record: f32[n], f32[m].
-
-    num_genuine, num_impostor: of how many pairs these are drawn, counted before
-    those that the protocol excludes are taken out.
-    """
+    """Distances of pairs of a probe and a gallery record: f32[n], f32[m]."""
 
     genuine: np.ndarray
     impostor: np.ndarray
-    num_genuine: int
-    num_impostor: int
 
 
 def sample_distances(
@@ -49,8 +43,6 @@ def sample_distances(
     return Distances(
         genuine=np.concatenate([one.genuine for one in found]),
         impostor=np.concatenate([one.impostor for one in found]),
-        num_genuine=sum(one.num_genuine for one in found),
-        num_impostor=sum(one.num_impostor for one in found),
     )
 
 
@@ -61,21 +53,19 @@ def _sample(task: breakdowns.Task, number: int, seed: int) -> Distances:
     start = np.searchsorted(names, subject[task.probes])
     count = np.searchsorted(names, subject[task.probes], "right") - start
     rng = np.random.default_rng(seed)
-    total, whole = int(count.sum()), len(task.probes) * len(items)
-    chosen = _draw(rng, total, number)
+    chosen = _draw(rng, int(count.sum()), number)
     end = np.cumsum(count)
     who = np.searchsorted(end, chosen, "right")  # the probe of a genuine pair
     place = start[who] + chosen - (end - count)[who]
     genuine = _allowed(task, task.probes[who], items[place])
     # Drawn among all pairs; the few that turn out to be genuine are dropped.
-    who, place = np.divmod(_draw(rng, whole, number), len(items))
+    pairs = _draw(rng, len(task.probes) * len(items), number)
+    who, place = np.divmod(pairs, len(items))
     probes, found = _allowed(task, task.probes[who], items[place])
     other = subject[probes] != subject[found]
     return Distances(
         genuine=_distances(task, *genuine),
         impostor=_distances(task, probes[other], found[other]),
-        num_genuine=total,
-        num_impostor=whole - total,
     )
 
 

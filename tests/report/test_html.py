@@ -1,13 +1,16 @@
 """The page: everything in it, nothing fetched, text escaped."""
 
+import dataclasses
 import html.parser
 
 import numpy as np
 import pytest
 
 from gaitjax.data.index import Index
-from gaitjax.report.html import write_report
+from gaitjax.report.embedding_map import EmbeddingMap
+from gaitjax.report.html import NUM_PICTURES, write_report
 from gaitjax.retrieval import protocols, search
+from gaitjax.retrieval.rank_lists import RankList
 
 VOID = {"meta", "img", "link", "br"}
 
@@ -74,14 +77,15 @@ def test_everything_is_in_the_page(tmp_path, evaluation):
         tmp_path / "report.html",
         [evaluation],
         metrics=metrics,
-        frames=lambda row: np.full((3, 16, 16), row, np.uint8),
+        frames=lambda modality, row: np.full((3, 16, 16), row, np.uint8),
     )
     for text in ("A run <1>", "walkers: sils → sils", "without match", "optim.lr"):
         assert text in page.text
     for row in evaluation.rows:
         assert f"{row['value']:.2f}" in page.text
     assert "CL: no probes (n/a)" in page.text
-    assert page.tags.count("svg") == 1 + 2 + 1  # CMC, two conditions, loss
+    # CMC, two conditions, histogram and DET, loss.
+    assert page.tags.count("svg") == 1 + 2 + 2 + 1
     assert sum(link.startswith("data:image/png") for link in page.links) >= 4
 
 
@@ -89,7 +93,7 @@ def test_nothing_is_fetched(tmp_path, evaluation):
     page = _write(tmp_path / "report.html", [evaluation])
     assert all(link.startswith(("data:", "#")) for link in page.links)
     assert not {"script", "link", "iframe"} & set(page.tags)
-    assert "url(http" not in (tmp_path / "report.html").read_text()
+    assert "://" not in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,69 @@ def test_nothing_is_fetched(tmp_path, evaluation):
 def test_simulated_data_are_marked(tmp_path, evaluation, dataset, marked):
     page = _write(tmp_path / "report.html", [evaluation], dataset=dataset)
     assert ("Simulated data" in page.text) is marked
+
+
+def test_headline_is_the_first_metric(tmp_path, evaluation):
+    page = _write(tmp_path / "report.html", [evaluation])
+    cards = [row for row in evaluation.rows if row["metric"] == "rank-1"]
+    want = "".join(f"{row['value']:.2f}{row['condition']}" for row in cards)
+    assert f"rank-1, %, sils → sils\n{want}" in page.text
+
+
+def test_a_run_on_its_way_says_so_at_the_top(tmp_path, evaluation):
+    page = _write(tmp_path / "report.html", [evaluation], unfinished="step 300 of 900")
+    place = page.text.index("Unfinished: step 300 of 900")
+    assert place < page.text.index("rank-1")
+    assert "Unfinished" not in _write(tmp_path / "report.html", [evaluation]).text
+
+
+def test_stages_of_a_probe_lie_above_each_other(tmp_path, evaluation):
+    lists = {
+        "NM": [
+            RankList(3, (1, 2), (False, True), "worst", ap=0.5),
+            RankList(3, (2, 1), (True, False), "worst", stage="cargait", ap=1.0),
+            RankList(5, (4,), (True,), "best"),
+        ]
+    }
+    page = _write(
+        tmp_path / "report.html",
+        [dataclasses.replace(evaluation, rank_lists=lists, view_tables={}, cmc={})],
+        frames=lambda modality, row: np.full((3, 16, 16), row, np.uint8),
+        names=[f"name-{i}" for i in range(32)],
+    )
+    first = page.text.index("worst · name-3 · 1 of 2 right, AP 50 %")
+    second = page.text.index("worst · cargait · name-3 · 1 of 2 right, AP 100 %")
+    assert first < second < page.text.index("best · name-5 · 1 of 1 right")
+    # One frame around the two of probe 3, one around that of probe 5.
+    text = (tmp_path / "report.html").read_text()
+    assert text.count('<figure class="pictures">') == 2
+
+
+def test_the_page_stays_small_with_many_conditions(tmp_path, evaluation):
+    some = [RankList(i, (1,), (True,)) for i in range(6)]
+    lists = {f"condition {i}": some for i in range(40)}
+    page = _write(
+        tmp_path / "report.html",
+        [dataclasses.replace(evaluation, rank_lists=lists)] * 2,
+        frames=lambda modality, row: np.full((3, 16, 16), row, np.uint8),
+    )
+    assert page.tags.count("img") == NUM_PICTURES
+    assert "Left out to keep the page small: condition 16," in page.text
+
+
+def test_map_and_saliency(tmp_path):
+    found = EmbeddingMap(
+        np.zeros((3, 2), np.float32), {"view": np.array(["000", "090", "000"])}
+    )
+    page = _write(
+        tmp_path / "report.html",
+        [],
+        embedding_map=found,
+        saliency=[("somebody", np.zeros((8, 8, 3), np.uint8))],
+    )
+    assert "t-SNE of 3 sequences" in page.text and "somebody" in page.text
+    page = _write(tmp_path / "report.html", [], saliency=None)
+    assert "No Grad-CAM" in page.text
 
 
 def test_without_evaluations(tmp_path):

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 
 from gaitjax.report import plots
-from gaitjax.retrieval.search import RankList
+from gaitjax.retrieval import verification
 
 
 def test_learning_curves_are_the_logged_numbers():
@@ -17,7 +17,7 @@ def test_learning_curves_are_the_logged_numbers():
         {"step": 3, "loss": float("nan")},
         {"step": 4, "loss": np.float32(1.0)},
     ]
-    figures = plots.learning_curves(metrics)
+    figures = plots.learning_curves({"": metrics})
     assert list(figures) == ["loss"]  # one point is no curve, text is no number
     (line,) = figures["loss"].axes[0].lines
     assert line.get_xydata().tolist() == [[1, 3], [2, 2], [4, 1]]
@@ -38,33 +38,49 @@ def test_heat_map_shows_probes_down_and_na():
     assert texts == {(0, 0): "100", (1, 0): "20", (0, 1): "n/a", (1, 1): "0"}
 
 
-def _frames(row):
-    return np.full((5, 8, 6), 10 * row, np.uint8)
+def test_a_long_curve_is_thinned_to_its_last_point():
+    metrics = [{"step": step, "loss": 1.0} for step in range(1, 5001)]
+    (line,) = plots.learning_curves({"": metrics})["loss"].axes[0].lines
+    steps = line.get_xdata()
+    assert 500 < len(steps) <= 600 and steps[-1] == 5000
 
 
-def test_rank_list_picture():
-    one = RankList(probe=1, gallery=(2, 3), right=(True, False))
-    image = plots.rank_list_picture(one, _frames, num_frames=2)
-    # Three strips of two frames, each with a border of 4 and a margin of 3.
-    assert image.shape == (2 * 8 + 14, 3 * (6 + 14), 3) and image.dtype == np.uint8
-    colours = [tuple(image[3, x].tolist()) for x in (3, 23, 43)]
-    assert colours == [plots.PROBE, plots.RIGHT, plots.WRONG]
-    assert [image[12, x, 0] for x in (9, 29, 49)] == [10, 20, 30]
-    border = image[3:27, 43:46].reshape(-1, 3)  # that of the wrong one has gaps
-    assert {tuple(pixel) for pixel in border.tolist()} == {plots.WRONG, (0, 0, 0)}
+def test_runs_share_a_figure():
+    runs = {
+        "a": [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}],
+        "b": [{"step": 1, "loss": 3.0}],
+        "c": [],
+    }
+    lines = plots.learning_curves(runs)["loss"].axes[0].lines
+    assert [line.get_label() for line in lines] == ["a", "b"]
+    assert lines[0].get_color() != lines[1].get_color()
 
 
-def test_a_strip_of_a_short_sequence_repeats_frames():
-    one = RankList(probe=1, gallery=(), right=())
-    image = plots.rank_list_picture(one, lambda row: _frames(row)[:1], num_frames=4)
-    assert image.shape[0] == 4 * 8 + 14
+def test_histogram_and_det_show_the_distances():
+    genuine, impostor = np.array([1.0, 1, 2, 9]), np.array([3.0, 4, 5, 6])
+    axes = plots.distance_histogram(genuine, impostor).axes[0]
+    shares = [patch.get_data().values.sum() for patch in axes.patches]
+    np.testing.assert_allclose(shares, 100)
+    (threshold,) = {line.get_xdata()[0] for line in axes.lines}
+    assert threshold == verification.equal_error(genuine, impostor)[1] == 3
+    texts = [t.get_text() for t in plots.det_curve(genuine, impostor).axes[0].texts]
+    assert texts == ["EER 25.0 %"]
 
 
-def test_range_views_keep_their_colours():
-    ranges = np.zeros((3, 8, 6, 3), np.uint8) + np.uint8([1, 2, 3])
-    image = plots.rank_list_picture(RankList(0, (), ()), lambda row: ranges)
-    assert image.shape == (4 * 8 + 14, 6 + 14, 3)
-    assert image[20, 10].tolist() == [1, 2, 3]
+def test_scatter_puts_nobody_behind():
+    values = np.array(["b", "", "a", "b"])
+    figure = plots.scatter(np.arange(8.0).reshape(4, 2), values, "identity")
+    clouds = figure.axes[0].collections
+    assert [cloud.get_label() for cloud in clouds] == ["others", "a", "b"]
+    assert clouds[2].get_offsets().tolist() == [[0, 1], [6, 7]]
+
+
+def test_the_legend_of_many_views_stays_short():
+    values = np.array([f"{i:03d}" for i in range(0, 360, 10)])
+    figure = plots.scatter(np.zeros((36, 2)), values, "view")
+    assert len(figure.legends[0].get_texts()) <= 15
+    tints = {tuple(c.get_facecolor()[0]) for c in figure.axes[0].collections}
+    assert len(tints) == 36
 
 
 def test_inlined_figures_take_the_colour_of_the_page():
@@ -74,6 +90,7 @@ def test_inlined_figures_take_the_colour_of_the_page():
     assert svg.startswith('<svg role="img" aria-label="CMC"')
     assert "currentColor" in svg and plots.INK not in svg
     assert "a&lt;b" in svg
+    assert "://" not in svg  # no address, not even of a schema
     assert dict(matplotlib.rcParams) == settings
 
 

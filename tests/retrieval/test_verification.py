@@ -80,7 +80,6 @@ def test_all_pairs_where_there_are_few(exclude):
             (genuine if right else impostor).append(far)
     np.testing.assert_allclose(sorted(got.genuine), sorted(genuine), rtol=1e-5)
     np.testing.assert_allclose(sorted(got.impostor), sorted(impostor), rtol=1e-5)
-    assert (got.num_genuine, got.num_impostor) == (6 * 9, 6 * 9 * 5)
 
 
 def test_a_sample_is_bounded_and_comes_from_everywhere():
