@@ -1,6 +1,7 @@
 """Synthetic walkers, the data everybody has: numpy only, never jax."""
 
 from gaitjax.walkers.look import KEYS, Shot, frame_shapes, look
+from gaitjax.walkers.play import play
 from gaitjax.walkers.sequence import (
     CONDITIONS,
     VERSION,
@@ -25,4 +26,5 @@ __all__ = [
     "make_identity",
     "make_sequence",
     "make_wear",
+    "play",
 ]

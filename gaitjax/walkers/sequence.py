@@ -38,7 +38,7 @@ from gaitjax.walkers.wear import (
     sample_upper,
 )
 
-VERSION = "1.1.0"  # of the generator: another version, other pictures
+VERSION = "2.0.0"  # of the generator: another version, other pictures
 
 # A condition is one word or several with "-" between them. What is worn and carried;
 # what the sensors meet; a garment of the person's own wardrobe, as in u0-d2.

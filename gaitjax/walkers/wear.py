@@ -114,7 +114,7 @@ def sample_load(rng: np.random.Generator) -> Wear:
     """A box in both hands, or a trolley."""
     return Wear(
         load=LOAD_KINDS[rng.integers(len(LOAD_KINDS))],
-        load_radius=rng.uniform(0.050, 0.070),
+        load_radius=rng.uniform(0.040, 0.058),
         hand=int(rng.choice((-1, 1))),
     )
 

@@ -168,4 +168,6 @@ def test_an_estimate_is_off_by_as_much_as_it_says():
     np.testing.assert_allclose(within[:, 3:75].std(), smpl.POSE_ERROR, rtol=0.1)
     np.testing.assert_allclose(within[:, 75:].std(), smpl.BETA_ERROR, rtol=0.1)
     assert np.abs(off[:, 75:].mean(0)).max() > 3 * smpl.BETA_ERROR  # of the sequence
-    np.testing.assert_array_equal(smpl.estimate(np.random.default_rng(0), exact, 0.0), 0)
+    np.testing.assert_array_equal(
+        smpl.estimate(np.random.default_rng(0), exact, 0.0), 0
+    )

@@ -148,7 +148,7 @@ SUSTECH1K_VIEWS = (
 )
 SUSTECH1K_DISTANCE = {"far": 1.4, "near": 0.75}
 SUSTECH1K_CONDITIONS = ("bg", "cl", "cr", "ub", "uf", "oc", "nt")
-SUSTECH1K_COMPANIONS = {"bg": "cr", "cl": "nt", "cr": "cl", "ub": "bg", "uf": "cr"}
+SUSTECH1K_COMPANIONS = {"bg": "cr", "cl": "nt", "cr": "cl", "ub": "cl", "uf": "cr"}
 
 
 def _sustech1k(person: int, is_test: bool, rng: np.random.Generator) -> list[Sequence]:
