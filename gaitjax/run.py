@@ -232,7 +232,7 @@ def score_prefix(pair: tuple[str, str], pairs: Iterable[tuple[str, str]]) -> str
 
 
 def score_names(protocol: protocols.Protocol, ranks: Iterable[int]) -> list[str]:
-    """ "NM/rank-1" and so on: what a protocol gives of one pair."""
+    """What a protocol gives of one pair: "NM/rank-1" and so on."""
     metrics = [f"rank-{k}" for k in sorted({*ranks, *protocol.ranks})]
     if protocol.breakdown != "view_pairs":
         metrics += ["mAP", "mINP"]

@@ -5,7 +5,7 @@ import pytest
 from gaitjax import evaluate
 from gaitjax.errors import GaitError
 from gaitjax.retrieval import protocols, search
-from gaitjax.run import modality_pairs, open_run
+from gaitjax.run import modality_pairs, open_run, score_names
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,16 @@ def test_scores_carry_the_pair_where_there_are_several(two_views):
     assert scores[f"scaled>sils/{row['condition']}/{row['metric']}"] == row["value"]
     alone = evaluate.scores(evaluations[-1:])  # one pair: as with one view
     assert f"{row['condition']}/{row['metric']}" in alone
+    # What ckpt.best may name; the small gallery leaves some ranks undefined.
+    (protocol,) = protocols.for_dataset("walkers")
+    assert set(alone) <= set(score_names(protocol, (1, 5, 10)))
+
+
+def test_names_are_those_of_the_protocol():
+    names = score_names(protocols.gait3d(), (1, 5))
+    assert names == ["all/rank-1", "all/rank-5", "all/mAP", "all/mINP"]
+    names = score_names(protocols.walkers(), (5,))
+    assert names == ["NM/rank-5", "BG/rank-5", "CL/rank-5"]
 
 
 def test_best_names_a_score_of_a_pair(_tiny_config, tmp_path):
