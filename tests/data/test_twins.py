@@ -212,3 +212,26 @@ def test_bad_arguments_teach(builder):
         with pytest.raises(GaitError, match=line) as error:
             builder(**changes)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_twin_is_built(name, tmp_path):
+    """Two people each, two frames: labels as planned, pictures in every record."""
+    sizes = {"num_train": 2, "num_test": 2, "frames": 2, "processes": 1}
+    one = walkers.make_builder(tmp_path, name, **sizes)
+    folder = common.prepare(one, one.lists())
+    for split_name in ("train", "test"):
+        split = open_split(folder, split_name).with_keys(twins()[name].modalities)
+        planned = [
+            row
+            for person in range(2)
+            for row in walkers.plan(
+                one.builder_config.world, person, split_name == "test"
+            )
+        ]
+        for key in ("subject", "condition", "view", "take"):
+            column = getattr(split.index, key).tolist()
+            assert column == [getattr(row, key) for row in planned]
+        assert (split.index.num_frames == 2).all()
+        for key, frames in split[len(split) - 1].items():
+            assert len(frames) == 2 and frames.any(), key
