@@ -155,8 +155,10 @@ def write_results(
             print(f"note: {note}")
     suffix = "" if run.eval_options.split == "test" else f"_{run.eval_options.split}"
     curves = [curve for evaluation in evaluations for curve in tables.cmc(evaluation)]
+    split, chosen = eval_rows(run, run.eval_options.split)
     about = {
         "dataset": run.data.name,
+        "records": split.index.select(chosen).digest,
         "step": int(state.step),
         "steps": run.options.steps,
         "environment": environment(),

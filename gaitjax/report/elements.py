@@ -78,6 +78,16 @@ def figures(pairs: Iterable[tuple[Figure, str]]) -> str:
     return f'<div class="figures">{images}</div>'
 
 
+def legend(names: Sequence[str]) -> str:
+    """Which line is whose, for figures that have no legend of their own."""
+    items = []
+    for number, name in enumerate(names):
+        line = plots.line_style(number)
+        border = f"3px {plots.DASHES[line['linestyle']]} {line['color']}"
+        items.append(f'<span><i style="border-top: {border}"></i>{text(name)}</span> ')
+    return f'<p class="legend">{"".join(items)}</p>'
+
+
 def picture(image: np.ndarray, label: str) -> str:
     """u8[y,x,3] as an image that scrolls sideways where the screen is too narrow."""
     address = pictures.png_data(image)
@@ -151,6 +161,9 @@ main > p { max-width: 46rem }
 .cards b { display: block; font-size: 1.4rem; line-height: 1.3; font-weight: 650;
   font-variant-numeric: tabular-nums }
 .cards span { color: var(--quiet); font-size: .85rem }
+.legend span { margin-right: 1.2rem; white-space: nowrap }
+.legend i { display: inline-block; width: 1.6rem; margin-right: .4rem;
+  vertical-align: middle }
 .scroll { overflow-x: auto; max-width: 100% }
 table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums }
 caption { text-align: left }

@@ -23,6 +23,7 @@ INK = "#010203"
 # After Okabe and Ito, the blue lighter: they read on white and on black.
 LINES = ("#1f86cc", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 QUIET = "#8888884d"
+DASHES = {"-": "solid", "--": "dashed", ":": "dotted"}  # as CSS calls them
 
 
 def learning_curves(
@@ -41,7 +42,7 @@ def learning_curves(
         figure, axes = _figure(3.0, 2.1)
         for number, (label, points) in enumerate(lines.items()):
             if points:
-                axes.plot(*zip(*points, strict=True), label=label, **_style(number))
+                axes.plot(*zip(*points, strict=True), label=label, **line_style(number))
         axes.set_title(name, loc="left")
         axes.set_xlabel("step")
         figures[name] = figure
@@ -49,11 +50,13 @@ def learning_curves(
 
 
 def cmc_curves(cmc: Mapping[str, np.ndarray], title: str = "") -> Figure:
-    """Rank-k % over k, a line per condition (or per run)."""
+    """Rank-k % over k, a line per condition (or per run, [] for one without)."""
     figure, axes = _figure(4.8, 3.2)
     for number, (name, curve) in enumerate(cmc.items()):
+        if not len(curve):
+            continue
         ranks = np.arange(1, len(curve) + 1)
-        style = {"marker": "o", "markersize": 3, **_style(number)}
+        style = {"marker": "o", "markersize": 3, **line_style(number)}
         axes.plot(ranks, 100 * np.asarray(curve), label=name, **style)
     axes.set_xlabel("rank k")
     axes.set_ylabel("probes with a match, %")
@@ -167,6 +170,12 @@ def scatter(places: np.ndarray, values: np.ndarray, title: str) -> Figure:
     return figure
 
 
+def line_style(number: int) -> dict:
+    """Of the n-th line; with more than colours, dashes tell the rounds apart."""
+    dashes = list(DASHES)[number // len(LINES) % 3]
+    return {"color": LINES[number % len(LINES)], "linestyle": dashes, "linewidth": 1.5}
+
+
 def inline_svg(figure: Figure, label: str) -> str:
     """An `<svg>` element for a page, its ink in the colour of the text."""
     text = io.StringIO()
@@ -215,12 +224,6 @@ def _points(
     ]
     every = -(-len(points) // most) or 1
     return points[::-1][::every][::-1]  # the last one stays
-
-
-def _style(number: int) -> dict:
-    """Of the n-th line; with more than colours, dashes tell the rounds apart."""
-    dashes = ("-", "--", ":")[number // len(LINES) % 3]
-    return {"color": LINES[number % len(LINES)], "linestyle": dashes, "linewidth": 1.5}
 
 
 def _tint(number: int, of: int) -> str:

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -95,9 +95,14 @@ def measurements(rows: Sequence[dict]) -> list[list[dict]]:
     """Rows that share protocol, modalities, distance and stage, in order."""
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
-        keys = ("protocol", "probe", "gallery", "distance", "stage")
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+        groups.setdefault(measurement(row), []).append(row)
     return list(groups.values())
+
+
+def measurement(row: Mapping) -> tuple[str, ...]:
+    """What a row's number was measured with; the same for all rows of a table."""
+    keys = ("protocol", "probe", "gallery", "distance", "stage")
+    return tuple(row[key] for key in keys)
 
 
 def describe(row: dict) -> str:
