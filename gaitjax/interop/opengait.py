@@ -1,11 +1,14 @@
-"""OpenGait's state dicts as Flax variables.
+"""OpenGait's networks: from its `model_cfg` and state dicts to ours.
 
-A network is a table of (pattern of its keys, path of the Flax variable, change of
-layout). Paths begin with the collection and may use the pattern's groups.
+A state dict is read through a table of (pattern of its keys, path of the Flax variable,
+change of layout). Paths begin with the collection and may use the pattern's groups.
+`tables/<backbone>.py` has the table of each backbone.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,9 +16,49 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
+from gaitjax.arguments import unknown
 from gaitjax.errors import GaitError
 
 Table = tuple[tuple[str, str, Callable[[np.ndarray, int], np.ndarray]], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What an OpenGait `model_cfg` builds, in our terms.
+
+    backbone, args: `backbones/<backbone>.py` and the arguments of its `make`. inputs:
+    record keys in the order in which the network takes them. num_parts: of what its
+    part-wise layers hold.
+    """
+
+    backbone: str
+    args: dict[str, Any]
+    num_classes: int
+    inputs: tuple[str, ...]
+    num_parts: int
+    table: Table
+
+
+def network_of(
+    model_cfg: Mapping[str, Any], dataset_name: str | None = None
+) -> Network:
+    """The network of an OpenGait config (GaitGL's depends on the data set too)."""
+    families = {
+        "Baseline": "gaitbase",
+        "GaitSet": "gaitset",
+        "GaitPart": "gaitpart",
+        "GaitGL": "gaitgl",
+        "GLN": "gln",
+        "DeepGaitV2": "deepgaitv2",
+        "SwinGait": "swingait",
+        "SkeletonGaitPP": "skeletongaitpp",
+        "SMPLGait": "smplgait",
+    }
+    name = model_cfg["model"]
+    if name not in families:
+        raise GaitError(unknown(name, families, "model of OpenGait"))
+    module = importlib.import_module(f"gaitjax.interop.tables.{families[name]}")
+    return module.network(model_cfg, dataset_name)
 
 
 def to_flax(state_dict: Mapping[str, np.ndarray], table: Table, num_parts: int) -> dict:
@@ -59,28 +102,6 @@ def layout_of(key: str, table: Table) -> Callable[[np.ndarray, int], np.ndarray]
     return target[1]
 
 
-def gaitbase_table() -> Table:
-    """GaitBase and LidarGait: `Baseline` with a `ResNet9` in a set wrapper."""
-    root = r"Backbone\.forward_block\."
-    block = root + r"layer(\d)\.(\d)\."
-    layer = r"backbone/layer\1_\2/"
-    return (
-        (root + r"conv1\.conv\.weight", "params/backbone/stem/conv/kernel", _conv),
-        *_norm(root + "bn1", "backbone/bn1"),
-        (block + r"conv(\d)\.weight", rf"params/{layer}conv\3/conv/kernel", _conv),
-        *_norm(block + r"bn(\d)", rf"{layer}bn\3"),
-        (
-            block + r"downsample\.0\.weight",
-            rf"params/{layer}shortcut/dense/kernel",
-            _dense,
-        ),
-        *_norm(block + r"downsample\.1", rf"{layer}shortcut_bn"),
-        (r"FCs\.fc_bin", "params/fcs/kernel", _same),
-        (r"BNNecks\.fc_bin", "params/necks/kernel", _same),
-        *_norm(r"BNNecks\.bn1d", "necks/bn", _parts),
-    )
-
-
 def _lookup(key: str, table: Table) -> tuple[str, Callable] | None:
     for pattern, path, change in table:
         match = re.fullmatch(pattern, key)
@@ -89,26 +110,26 @@ def _lookup(key: str, table: Table) -> tuple[str, Callable] | None:
     return None
 
 
-def _conv(array: np.ndarray, num_parts: int) -> np.ndarray:
-    """[out, in, h, w] -> [h, w, in, out]."""
-    return array.transpose(2, 3, 1, 0)
+def conv(array: np.ndarray, num_parts: int) -> np.ndarray:
+    """[out, in, *kernel] -> [*kernel, in, out], for any number of axes."""
+    return np.moveaxis(array, (0, 1), (-1, -2))
 
 
-def _dense(array: np.ndarray, num_parts: int) -> np.ndarray:
-    """[out, in, 1, 1] -> [in, out]."""
-    return array[:, :, 0, 0].T
+def dense(array: np.ndarray, num_parts: int) -> np.ndarray:
+    """[out, in] or [out, in, 1, ...] -> [in, out]."""
+    return array.reshape(array.shape[:2]).T
 
 
-def _parts(array: np.ndarray, num_parts: int) -> np.ndarray:
+def parts(array: np.ndarray, num_parts: int) -> np.ndarray:
     """[d * p] with the parts running fastest -> [p, d]."""
     return array.reshape(-1, num_parts).T
 
 
-def _same(array: np.ndarray, num_parts: int) -> np.ndarray:
+def same(array: np.ndarray, num_parts: int) -> np.ndarray:
     return array
 
 
-def _norm(pattern: str, path: str, change: Callable = _same) -> Table:
+def norm(pattern: str, path: str, change: Callable = same) -> Table:
     return (
         (pattern + r"\.weight", f"params/{path}/scale", change),
         (pattern + r"\.bias", f"params/{path}/bias", change),

@@ -11,6 +11,7 @@ import pytest
 from gaitjax.backbones.gaitbase import GaitBase
 from gaitjax.errors import GaitError
 from gaitjax.interop import opengait
+from gaitjax.interop.tables.gaitbase import table as gaitbase_table
 
 NETWORKS = {"gaitbase": "sil", "lidargait": "depth"}
 TOLERANCE = 1e-5
@@ -32,7 +33,7 @@ def build(spec: dict) -> tuple[GaitBase, dict]:
         bins=tuple(config["bin_num"]),
         features=config["SeparateFCs"]["out_channels"],
     )
-    table, parts = opengait.gaitbase_table(), sum(config["bin_num"])
+    table, parts = gaitbase_table(), sum(config["bin_num"])
     return model, opengait.to_flax(golden.state_dict(spec), table, parts)
 
 

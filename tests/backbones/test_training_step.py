@@ -9,6 +9,7 @@ import pytest
 
 from gaitjax.backbones.gaitbase import GaitBase
 from gaitjax.interop import opengait
+from gaitjax.interop.tables.gaitbase import table as gaitbase_table
 from gaitjax.losses.classification import part_cross_entropy
 from gaitjax.losses.triplet import triplet
 from gaitjax.runtime.optim import make_optimizer
@@ -19,7 +20,7 @@ def step():
     """(golden, spec, what our step gives under the same names)."""
     spec, want = golden.load_json("train/gaitbase"), golden.load("train/gaitbase")
     network = golden.load_json("gaitbase")
-    table = opengait.gaitbase_table()
+    table = gaitbase_table()
     variables = opengait.to_flax(golden.state_dict(network), table, 16)
     model = GaitBase(num_classes=spec["model_cfg"]["SeparateBNNecks"]["class_num"])
     x = jnp.asarray(want["input_sil"][..., None], jnp.float32)
@@ -88,7 +89,7 @@ def torch_order(key: str, array, shape) -> np.ndarray:
     """A Flax array back in the layout that torch keeps under a key."""
     # The layout change is a permutation: apply it to running numbers and invert it.
     numbers = np.arange(np.prod(shape)).reshape(shape)
-    moved = opengait.layout_of(key, opengait.gaitbase_table())(numbers, 16)
+    moved = opengait.layout_of(key, gaitbase_table())(numbers, 16)
     flat = np.empty(numbers.size, np.float32)
     flat[moved.reshape(-1)] = np.asarray(array).reshape(-1)
     return flat
@@ -98,7 +99,7 @@ def test_gradients(step):
     want, spec, network, _, grads, _ = step
     for key in spec["grad_norms"]:
         shape = network["state_dict"][key]["shape"]
-        grad = opengait.variable_of(key, grads, opengait.gaitbase_table())
+        grad = opengait.variable_of(key, grads, gaitbase_table())
         grad = torch_order(key, grad, shape)
         norm = np.linalg.norm(grad.astype(np.float64))
         assert norm == pytest.approx(float(want[f"grad/{key}/norm"]), rel=2e-3), key
@@ -117,7 +118,7 @@ def test_state_after_the_step(step):
             continue
         key = name.removeprefix("after_step1/").removesuffix("/first32")
         shape = network["state_dict"][key]["shape"]
-        table = opengait.gaitbase_table()
+        table = gaitbase_table()
         ours = torch_order(key, opengait.variable_of(key, after, table), shape)
         if "running" in key:
             allowed = 1e-5 * np.abs(ours).max()

@@ -8,11 +8,12 @@ import pytest
 from gaitjax.backbones.gaitbase import GaitBase
 from gaitjax.errors import GaitError
 from gaitjax.interop import opengait
+from gaitjax.interop.tables.gaitbase import table as gaitbase_table
 
 
 def test_every_variable_of_the_network_is_filled():
     spec = golden.load_json("gaitbase")
-    got = opengait.to_flax(golden.state_dict(spec), opengait.gaitbase_table(), 16)
+    got = opengait.to_flax(golden.state_dict(spec), gaitbase_table(), 16)
     model = GaitBase(num_classes=74)
     x, mask = np.zeros((1, 1, 64, 44, 1), np.float32), np.ones((1, 1), np.float32)
     want = jax.eval_shape(lambda: model.init(jax.random.key(0), x, mask, train=False))
@@ -23,7 +24,7 @@ def test_batch_norm_over_parts_is_reordered():
     """torch keeps [d * p] with the part running fastest, we keep [p, d]."""
     flat = np.arange(6, dtype=np.float32)  # d = 3, p = 2
     state = {"BNNecks.bn1d.weight": flat}
-    got = opengait.to_flax(state, opengait.gaitbase_table(), 2)
+    got = opengait.to_flax(state, gaitbase_table(), 2)
     np.testing.assert_array_equal(
         got["params"]["necks"]["bn"]["scale"], [[0, 2, 4], [1, 3, 5]]
     )
@@ -32,4 +33,4 @@ def test_batch_norm_over_parts_is_reordered():
 def test_unknown_keys_are_listed():
     state = {"Backbone.what": np.zeros(1), "Head.fc_bin": np.zeros(1)}
     with pytest.raises(GaitError, match=r"2 keys .*: Backbone.what, Head.fc_bin;"):
-        opengait.to_flax(state, opengait.gaitbase_table(), 16)
+        opengait.to_flax(state, gaitbase_table(), 16)
