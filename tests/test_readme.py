@@ -1,5 +1,6 @@
 """Every command in README and docs exists, and its config takes what it is given."""
 
+import ast
 import importlib
 import pathlib
 import re
@@ -7,7 +8,6 @@ import shlex
 
 import pytest
 
-from gaitjax import arguments
 from gaitjax import run as runs
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -59,8 +59,8 @@ def _set(config, key, text):
     *sections, name = key.split(".")
     for section in sections:
         config = config[section]
-    kind = arguments.hints(runs.sections()[sections[0]])[name]
-    config[name] = float(text) if kind in (float, float | None) else text
+    kind = config.get_type(name)
+    config[name] = text if kind is str else kind(ast.literal_eval(text))
 
 
 def test_links_and_pictures_exist():
