@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,8 +16,8 @@ from gaitjax.retrieval.search import Evaluation
 from gaitjax.retrieval.verification import Distances
 from gaitjax.runtime.workdir import write_atomically
 
-NUM_PICTURES = 96  # rank lists on a page, some 20 kB each; chosen
-NUM_CARDS = 16
+# Chosen: rank lists on a page, of some 20 kB each; large figures; open heat maps.
+NUM_PICTURES, NUM_CARDS, NUM_TABLES = 120, 16, 4
 
 
 def write_report(
@@ -45,12 +46,10 @@ def write_report(
     saliency: captions and pictures u8[y,x,3]; None: the network has no map to show.
     """
     parts = list(_header(title, dataset, evaluations, unfinished))
-    budget = NUM_PICTURES
     for evaluation in evaluations:
         parts += _results(evaluation)
         if frames is not None:
-            lists = _fitting(evaluation, budget)
-            budget -= sum(map(len, lists.values()))
+            lists = fitting(evaluation.rank_lists, NUM_PICTURES // len(evaluations))
             parts += _rank_lists(evaluation, lists, frames, names)
         parts += _verification(evaluation.distances)
     parts += _embedding_map(embedding_map)
@@ -119,20 +118,44 @@ def _results(evaluation: Evaluation) -> Iterator[str]:
         yield elements.figures([(plots.cmc_curves(evaluation.cmc), "CMC curves")])
     if evaluation.view_tables:
         yield "<h3>Rank-1 by view, %</h3>"
-        yield elements.figures(
+        inner = elements.figures(
             (plots.view_heat_map(*table, title=name), f"Rank-1 by view, {name}")
             for name, table in evaluation.view_tables.items()
         )
+        number = len(evaluation.view_tables)
+        few = number <= NUM_TABLES
+        yield inner if few else elements.details(f"{number} conditions", inner)
 
 
-def _fitting(evaluation: Evaluation, budget: int) -> dict[str, list[RankList]]:
-    """As many rank lists as there is room for, whole conditions."""
-    lists = {}
-    for name, some in evaluation.rank_lists.items():
-        budget -= len(some)
-        if budget >= 0 and some:
-            lists[name] = some
-    return lists
+def fitting(
+    lists: Mapping[str, Sequence[RankList]], room: int
+) -> dict[str, list[RankList]]:
+    """As many rank lists as there is room for: first fewer, at least three, probes
+    of each condition, then fewer conditions."""
+    most = max(room // max(len(lists), 1), 3)
+    chosen = {}
+    for name, some in lists.items():
+        kept = _in_turns(some, most)
+        room -= len(kept)
+        if room >= 0 and kept:
+            chosen[name] = kept
+    return chosen
+
+
+def _in_turns(lists: Sequence[RankList], most: int) -> list[RankList]:
+    """Lists of some probes, all stages of each, of every kind in turn."""
+    groups: dict[int, list[RankList]] = {}
+    for one in lists:
+        groups.setdefault(one.probe, []).append(one)
+    most = max(most * len(groups) // max(len(lists), 1), 1)
+    seen: collections.Counter[str] = collections.Counter()
+    turns = []
+    for place, group in enumerate(groups.values()):
+        seen[group[0].kind] += 1
+        turns.append((seen[group[0].kind], place))
+    kept = {place for _, place in sorted(turns)[:most]}
+    groups = [group for place, group in enumerate(groups.values()) if place in kept]
+    return [one for group in groups for one in group]
 
 
 def _rank_lists(

@@ -6,6 +6,7 @@ What is drawn in `INK` takes the text colour of the page once a figure is inline
 
 from __future__ import annotations
 
+import functools
 import io
 import numbers
 import re
@@ -187,6 +188,12 @@ def inline_svg(figure: Figure, label: str) -> str:
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)  # within HTML it is known
+    # Comments, indents, and what every one of hundreds of texts would say again.
+    noise = r'<!--.*?-->|^\s+|font-family: [^;"]*; ?| transform="rotate\(-0 [^"]*"'
+    svg = re.sub(noise, "", svg, flags=re.M | re.S)
+    # Hundredths of a point will do; the text between the tags stays as it is.
+    short = functools.partial(re.sub, r"(\.\d\d)\d+", r"\1")
+    svg = re.sub(r"<[^>]*>", lambda tag: short(tag.group()), svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 

@@ -8,7 +8,7 @@ from helpers.pages import read
 
 from gaitjax.data.index import Index
 from gaitjax.report.embedding_map import EmbeddingMap
-from gaitjax.report.html import NUM_PICTURES, write_report
+from gaitjax.report.html import NUM_PICTURES, fitting, write_report
 from gaitjax.retrieval import protocols, search
 from gaitjax.retrieval.rank_lists import RankList
 
@@ -113,7 +113,8 @@ def test_stages_of_a_probe_lie_above_each_other(tmp_path, evaluation):
 
 
 def test_the_page_stays_small_with_many_conditions(tmp_path, evaluation):
-    some = [RankList(i, (1,), (True,)) for i in range(6)]
+    kinds = ("best", "best", "worst", "worst", "random", "random")
+    some = [RankList(i, (1,), (True,), kind) for i, kind in enumerate(kinds)]
     lists = {f"condition {i}": some for i in range(40)}
     page = _write(
         tmp_path / "report.html",
@@ -121,7 +122,23 @@ def test_the_page_stays_small_with_many_conditions(tmp_path, evaluation):
         frames=lambda modality, row: np.full((3, 16, 16), row, np.uint8),
     )
     assert page.tags.count("img") == NUM_PICTURES
-    assert "Left out to keep the page small: condition 16," in page.text
+    # Of each condition one of each kind, and of two evaluations 20 conditions each.
+    assert [page.text.count(f"{kind} · ") for kind in kinds[::2]] == [40] * 3
+    assert page.text.count("Left out to keep the page small: condition 20,") == 2
+
+
+def test_stages_stay_together_when_there_is_little_room():
+    stages = [
+        RankList(i, (), (), kind, stage)
+        for i, kind in enumerate(("best", "best", "worst", "random"))
+        for stage in ("initial", "cargait")
+    ]
+    (kept,) = fitting({"NM": stages}, 6).values()
+    assert [(one.probe, one.stage) for one in kept] == [
+        (i, stage) for i in (0, 2, 3) for stage in ("initial", "cargait")
+    ]
+    assert fitting({"NM": stages}, 100)["NM"] == stages
+    assert fitting({"NM": []}, 100) == {}
 
 
 def test_map_and_saliency(tmp_path):

@@ -1,5 +1,6 @@
 """What is drawn is the data; nothing global is touched."""
 
+import re
 import subprocess
 import sys
 
@@ -92,6 +93,13 @@ def test_inlined_figures_take_the_colour_of_the_page():
     assert "a&lt;b" in svg
     assert "://" not in svg  # no address, not even of a schema
     assert dict(matplotlib.rcParams) == settings
+
+
+def test_a_short_drawing_keeps_its_text():
+    metrics = [{"step": 1, "lr": 0.00125}, {"step": 2, "lr": 0.00175}]
+    svg = plots.inline_svg(plots.learning_curves({"": metrics})["lr"], "lr")
+    assert ">0.0015<" in svg  # a tick
+    assert "<!--" not in svg and not re.search(r'"[^"<>]*\.\d\d\d', svg)
 
 
 def test_pyplot_stays_out():
