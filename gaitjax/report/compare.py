@@ -41,7 +41,8 @@ def _cells(values: Sequence[float | None]) -> Iterator[str]:
     for number, value in enumerate(values):
         text = tables.UNDEFINED if value is None else tables.percent(value)
         both = value is not None and standard is not None
-        yield f"{text} ({value - standard:+.2f})" if number and both else text
+        # A space that no line is broken at.
+        yield f"{text}\u00a0({value - standard:+.2f})" if number and both else text
 
 
 def _value(run: Saved, like: Mapping, key: tuple[str, str]) -> float | None:
@@ -79,16 +80,25 @@ def warnings(runs: Sequence[Saved]) -> Iterator[tuple[str, str]]:
     for run in runs:
         if run.missing:
             yield f"{run.name}:", run.missing
-    data = [_data(run) for run in runs]
-    if any(one != data[0] for one in data):
-        keys = {key for one in data for key in one}
-        differing = {k for k in keys for one in data if one.get(k) != data[0].get(k)}
-        values = "; ".join(
-            f"{run.name} has "
-            + ", ".join(f"{key}={one.get(key)}" for key in sorted(differing))
-            for run, one in zip(runs, data, strict=True)
-        )
-        yield "Different data sets:", f"{values}. Their figures do not compare."
+    first, *others = runs
+    lines = [_differences(first, run) for run in others]
+    if any(lines):
+        rest = "; ".join(line for line in lines if line)
+        yield "Different data sets:", f"{rest}. Their figures do not compare."
+
+
+def _differences(first: Saved, other: Saved) -> str:
+    """In what the data of two runs differ, the first few things; "" in nothing."""
+    ours, theirs = _data(first), _data(other)
+    keys = sorted(
+        key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)
+    )
+    seen = [run.about.get("records") for run in (first, other)]
+    if not keys and None not in seen and seen[0] != seen[1]:
+        return f"{other.name} was evaluated on other records than {first.name}"
+    words = [f"{key} {theirs.get(key)} (not {ours.get(key)})" for key in keys[:3]]
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return f"{other.name} has {', '.join(words)}{more}" if words else ""
 
 
 def _data(run: Saved) -> dict[str, object]:
@@ -96,13 +106,11 @@ def _data(run: Saved) -> dict[str, object]:
     # Who makes a set does not change it.
     left_out = ("data.args.processes",)
     of_data = ("data.name", "data.args.")
-    known = {
+    return {
         key: value
         for key, value in run.config.items()
         if key.startswith(of_data) and key not in left_out
     }
-    records = run.about.get("records")
-    return known | ({"records": records} if records else {})
 
 
 def _overview(runs: Sequence[Saved]) -> list[list[str]]:

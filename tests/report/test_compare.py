@@ -77,7 +77,7 @@ def test_two_runs_end_to_end(tmp_path):
     assert "note:" not in done.stdout
     page = read(tmp_path / "page.html")
     for text in (
-        "71.50 (+1.50)",
+        "71.50\u00a0(+1.50)",
         "optim.lr",
         "Simulated data",
         "900 of 900",
@@ -140,6 +140,7 @@ def test_results_of_an_older_version_need_the_mark(tmp_path):
         ({"args": {"num_test": 5, "processes": 2}}, {}, True),
         ({"args": {"num_test": 4, "processes": 9}}, {}, False),
         ({}, {"records": "abc"}, True),
+        ({}, {"records": None}, False),  # of an older version
     ],
 )
 def test_different_data_are_warned_of(tmp_path, data, about, differ):
