@@ -29,6 +29,7 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
     epsilon: float = 1e-5
     dtype: jnp.dtype = jnp.float32
+    fixed_bias: bool = False  # stays what it was: no gradient
 
     @nn.compact
     def __call__(
@@ -40,6 +41,8 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, features)
         scale = self.param("scale", near_one(), features)
         bias = self.param("bias", nn.initializers.zeros_init(), features)
+        if self.fixed_bias:
+            bias = jax.lax.stop_gradient(bias)
         x = x.astype(jnp.float32)
         if train:
             mean, var, count = _moments(x, mask, x.ndim - self.feature_axes)

@@ -1,7 +1,11 @@
-"""Pooling over frames and over horizontal strips."""
+"""Pooling over frames and over horizontal strips.
+
+Masks are 1 for real frames, which come first.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -33,3 +37,41 @@ def horizontal_pyramid(x: jax.Array, bins: Sequence[int]) -> jax.Array:
         strips = x.reshape(n, b, height * width // b, channels)
         parts.append(strips.mean(2) + strips.max(2))  # [n, b, c]
     return jnp.concatenate(parts, axis=1)
+
+
+def mean_around(x: jax.Array, window: int) -> jax.Array:
+    """Mean over `window` frames around each: x [n, t, ...], 0 where padded.
+
+    Divides by `window` at the ends too, where some of these frames do not exist: so
+    does the reference (Fan et al., CVPR 2020).
+    """
+    return sum(_shifted(x, window, 0)) / window
+
+
+def max_around(x: jax.Array, mask: jax.Array, window: int) -> jax.Array:
+    """Maximum over `window` frames around each, of those that exist.
+
+    x [n, t, ...], mask [n, t] -> the same shape; 0 where the centre is padded.
+    """
+    real = mask.reshape(mask.shape + (1,) * (x.ndim - 2)) > 0
+    frames = _shifted(jnp.where(real, x, -jnp.inf), window, -jnp.inf)
+    # Far beyond the end all are -inf, which 0 gradients turn into NaN.
+    return jnp.where(real, functools.reduce(jnp.maximum, frames), 0)
+
+
+def _shifted(x: jax.Array, window: int, fill: float) -> list[jax.Array]:
+    half = window // 2
+    pad = [(0, 0), (half, half), *[(0, 0)] * (x.ndim - 2)]
+    padded = jnp.pad(x, pad, constant_values=fill)
+    return [padded[:, i : i + x.shape[1]] for i in range(window)]
+
+
+def generalised_mean(x: jax.Array, power: jax.Array, axis: int) -> jax.Array:
+    """(mean x^power)^(1 / power) over an axis, x clamped from below at 1e-6.
+
+    Radenovic et al. 2018 (GeM). By way of logarithms: 1e-6 to the power of 6.5 is
+    less than the smallest normal float32, and becomes 0 where those are flushed.
+    """
+    x = power * jnp.log(jnp.maximum(x, 1e-6))
+    total = jax.nn.logsumexp(x, axis) - jnp.log(jnp.float32(x.shape[axis]))
+    return jnp.exp(total / power)
