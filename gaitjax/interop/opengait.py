@@ -68,8 +68,8 @@ def to_flax(state_dict: Mapping[str, np.ndarray], table: Table, num_parts: int) 
     """
     flat, strangers = {}, []
     for key, array in state_dict.items():
-        if key.endswith("num_batches_tracked"):
-            continue  # torch counts them for a cumulative average that nobody uses
+        if key.endswith(("num_batches_tracked", "relative_position_index")):
+            continue  # of a cumulative average that nobody uses; computed
         target = _lookup(key, table)
         if target is None:
             strangers.append(key)
