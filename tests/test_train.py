@@ -203,9 +203,10 @@ def test_source_chooses_the_records(tiny_config, tmp_path):
 
 def test_damaged_shard_stops_training_with_its_name(tiny_config, tmp_path):
     data = pipeline.make_data(**tiny_config["data"])
-    folder = tmp_path / "data" / "walkers" / pathlib.Path(data.train.folder).parent.name
-    shutil.copytree(data.train.folder, folder / "1.0.0")
-    shard = folder / "1.0.0" / next(iter(data.train.shards))
+    name, version = pathlib.Path(data.train.folder).parts[-2:]
+    folder = tmp_path / "data" / "walkers" / name
+    shutil.copytree(data.train.folder, folder / version)
+    shard = folder / version / next(iter(data.train.shards))
     content = bytearray(shard.read_bytes())
     content[4096::61] = bytes(len(content[4096::61]))
     shard.write_bytes(content)
