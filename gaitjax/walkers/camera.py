@@ -39,7 +39,7 @@ HOLE_RATE = 0.8  # share of flaws that are holes
 MARGIN = 4  # rows kept free around the tallest frame
 LEAST_RADIUS = np.float32(0.4)
 FRAMES_AT_ONCE = 5  # for speed only: few enough that arrays stay in the cache
-CANOPY_RATE = 0.5  # share of sequences whose masks include the umbrella
+CANOPY_RATE = 0.2  # share of sequences whose masks include the umbrella
 # Night: what a segmenter finds in a dark picture.
 NIGHT_CELL = 10  # pixels, size of the patches that are seen or not
 NIGHT_SEEN = 0.05  # threshold of a patch, in deviations, for the body

@@ -336,7 +336,7 @@ def _umbrella(body: Body, walk: Walk, wear: Wear) -> Capsules:
     hand = walk.joints[:, HANDS[0 if wear.hand > 0 else 1]]  # [t, 3]
     head = walk.joints[:, HEAD]
     tip = 0.45 * hand + 0.55 * head  # over the head as far as the arm allows
-    tip[:, 2] = head[:, 2] + 0.21 * body.stature
+    tip[:, 2] = head[:, 2] + 0.16 * body.stature
     angle = 2.0 * np.pi * np.arange(SPOKES) / SPOKES
     way = np.stack([np.cos(angle), np.sin(angle), np.zeros(SPOKES)], 1)  # [s, 3]
     rings = []  # [t, s, 3] each

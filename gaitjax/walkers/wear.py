@@ -114,20 +114,20 @@ def sample_load(rng: np.random.Generator) -> Wear:
     """A box in both hands, or a trolley."""
     return Wear(
         load=LOAD_KINDS[rng.integers(len(LOAD_KINDS))],
-        load_radius=rng.uniform(0.040, 0.058),
+        load_radius=rng.uniform(0.032, 0.046),
         hand=int(rng.choice((-1, 1))),
     )
 
 
 def sample_umbrella(rng: np.random.Generator) -> Wear:
     """An open umbrella in one hand."""
-    return Wear(umbrella=rng.uniform(0.27, 0.34), hand=int(rng.choice((-1, 1))))
+    return Wear(umbrella=rng.uniform(0.22, 0.28), hand=int(rng.choice((-1, 1))))
 
 
 def sample_uniform(rng: np.random.Generator) -> Wear:
     """The same wide working clothes, cap and all, on everybody."""
     del rng
-    return Wear(torso=0.014, arm=0.009, leg=0.009, hem=0.22, flare=0.052, hat=True)
+    return Wear(torso=0.008, arm=0.005, leg=0.005, hat=True)
 
 
 def sample_upper(rng: np.random.Generator) -> Wear:

@@ -154,13 +154,13 @@ SUSTECH1K_COMPANIONS = {"bg": "cr", "cl": "nt", "cr": "cl", "ub": "cl", "uf": "c
 def _sustech1k(person: int, is_test: bool, rng: np.random.Generator) -> list[Sequence]:
     """00-nm and 01-nm, then three takes that go round the seven other conditions.
 
-    Chosen: three of seven per person, every fourth of them a combination.
+    Chosen: three of seven per person, every fifth of them a combination.
     """
     types = ["nm", "nm"]
     for slot in range(3):
         turn = 3 * person + slot
         word = SUSTECH1K_CONDITIONS[turn % len(SUSTECH1K_CONDITIONS)]
-        second = SUSTECH1K_COMPANIONS.get(word) if turn % 4 == 3 else None
+        second = SUSTECH1K_COMPANIONS.get(word) if turn % 5 == 4 else None
         types.append(f"{word}-{second}" if second else word)
     sequences = []
     for (number, words), view in itertools.product(enumerate(types), SUSTECH1K_VIEWS):
