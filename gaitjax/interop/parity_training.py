@@ -16,6 +16,7 @@ from gaitjax.errors import GaitError
 from gaitjax.interop import goldens, parity_networks
 from gaitjax.interop.goldens import Row, failed, relative_error
 from gaitjax.interop.opengait import Network, layout_of, variable_of
+from gaitjax.interop.parity_losses import exact_triplet
 from gaitjax.losses.classification import part_cross_entropy
 from gaitjax.losses.triplet import triplet
 from gaitjax.runtime.optim import make_optimizer
@@ -26,9 +27,13 @@ TOLERANCE = 1e-5
 # 1 % (values) and 0.1 % (norms), and with them whatever comes after.
 VALUE_TOLERANCE = 2e-2
 NORM_TOLERANCE = 2e-3
-SECOND_TOLERANCE = 1e-3
-# sqrt of rounding errors on its diagonal, in the reference too
-DISTANCE_TOLERANCE = 2e-4
+# Noise of 1e-7 on the weights moves the loss of the second step by 1e-3 (DeepGaitV2).
+SECOND_TOLERANCE = 5e-3
+COUNT_TOLERANCE = 1e-3  # a triplet at the border of the margin
+# A distance is a difference of larger values, and has their rounding errors.
+LOSS_TOLERANCE = 5e-5
+# Logged only; the reference's diagonal is the square root of rounding errors.
+MEAN_DISTANCE_TOLERANCE = 1e-3
 
 
 def check_training(folder: str | os.PathLike, name: str) -> list[Row]:
@@ -46,7 +51,7 @@ def check_training(folder: str | os.PathLike, name: str) -> list[Row]:
     ours = _Ours(network, shapes)
     return [
         *_outputs(item, got, want),
-        *_logged(item, got, spec["steps"][0], want),
+        *_losses(item, got, spec, want),
         *_gradients(item, ours, got["grads"], spec["grad_norms"], want),
         *_state(item, ours, got, variables, spec, want),
     ]
@@ -165,24 +170,42 @@ def _outputs(
     ]
 
 
-def _logged(
+def _losses(
     item: str,
     got: Mapping[str, Any],
-    logged: Mapping[str, float],
+    spec: Mapping[str, Any],
     want: Mapping[str, np.ndarray],
 ) -> list[Row]:
-    rows = []
-    for key, value in logged.items():
-        if key in got["terms"]:
-            tolerance = DISTANCE_TOLERANCE if "mean_dist" in key else TOLERANCE
-            error = relative_error(got["terms"][key], value)
-            rows.append(Row(item, key, error, tolerance))
-    for key, tolerance in (
-        ("total_step1", TOLERANCE),
-        ("total_step2", SECOND_TOLERANCE),
-    ):
-        rows.append(Row(item, key, relative_error(got[key], want[key]), tolerance))
-    return rows
+    tolerance = LOSS_TOLERANCE + _reference_noise(spec, want)
+    pairs = [(k, got["terms"].get(k), v) for k, v in spec["steps"][0].items()]
+    pairs.append(("total_step1", got["total_step1"], want["total_step1"]))
+    pairs.append(("total_step2", got["total_step2"], want["total_step2"]))
+    tolerances = {
+        "mean_dist": MEAN_DISTANCE_TOLERANCE,
+        "loss_num": COUNT_TOLERANCE,
+        "total_step2": SECOND_TOLERANCE,
+    }
+    return [
+        Row(
+            item,
+            key,
+            relative_error(ours, theirs),
+            tolerances.get(key.rpartition("/")[2], tolerance),
+        )
+        for key, ours, theirs in pairs
+        if ours is not None
+    ]
+
+
+def _reference_noise(spec: Mapping[str, Any], want: Mapping[str, np.ndarray]) -> float:
+    """How far the reference's triplet loss is from float64, on its own embeddings."""
+    for options in spec["losses"]:
+        if options["type"] == "TripletLoss":
+            x = want["embeddings"].transpose(0, 2, 1)
+            exact, _ = exact_triplet(x, want["labels"], options.get("margin", 0.2))
+            logged = spec["steps"][0][f"{options['log_prefix']}/loss"]
+            return min(relative_error(exact, np.asarray(logged)), 1e-3)
+    return 0.0
 
 
 class _Ours:
