@@ -73,9 +73,9 @@ class SwinGait(nn.Module):
         return self._heads(x, train)
 
     def _heads(self, x: jax.Array, train: bool) -> dict[str, jax.Array]:
-        # A part too many, dropped at the end: weights start from a DeepGaitV2 of 16
-        # parts, and the batch norm of 16 parts is what checkpoints hold.
-        x = jnp.concatenate([x, jax.lax.stop_gradient(x[:, -1:])], 1)
+        # A part too many, the last one again, dropped at the end: the reference starts
+        # from a DeepGaitV2 of 16 parts, and checkpoints hold 16. Nothing else sees it.
+        x = jnp.concatenate([x, x[:, -1:]], 1)
         embeddings = SeparateFCs(self.features, name="fcs")(x)  # [n, p + 1, d]
         out = {"embeddings": embeddings[:, :-1]}
         if self.num_classes:
@@ -106,11 +106,11 @@ class Transformer(nn.Module):
             kernel_init=nn.initializers.xavier_uniform(),
             name="patches",
         )
-        x = layer_norm("patches_norm", self.dtype)(per_frame(patches, x))
+        x = layer_norm(per_frame(patches, x), "patches_norm", self.dtype)
         rates = iter(np.linspace(0, self.drop_path, sum(self.layers)).tolist())
         for stage, features in enumerate(self.channels):
             if stage:
-                x = layer_norm(f"widen{stage}_norm", self.dtype)(x)
+                x = layer_norm(x, f"widen{stage}_norm", self.dtype)
                 x = linear(features, f"widen{stage}", self.dtype, use_bias=False)(x)
             for i in range(self.layers[stage]):
                 block = SwinBlock(
@@ -121,7 +121,7 @@ class Transformer(nn.Module):
                     name=f"stage{stage}_block{i}",
                 )
                 x = block(x, mask, train=train)
-        return layer_norm("norm", self.dtype)(x)
+        return layer_norm(x, "norm", self.dtype)
 
 
 def resize(x: jax.Array, size: tuple[int, int]) -> jax.Array:

@@ -37,10 +37,10 @@ class SwinBlock(nn.Module):
     def __call__(self, x: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
         """x [n, t, h, w, c], mask [n, t] -> the same shape."""
         c = x.shape[-1]
-        y = layer_norm("norm1", self.dtype)(x)
+        y = layer_norm(x, "norm1", self.dtype)
         y = self._attend(y, mask)
         x = x + self._drop(y, train)
-        y = layer_norm("norm2", self.dtype)(x)
+        y = layer_norm(x, "norm2", self.dtype)
         y = nn.gelu(linear(4 * c, "fc1", self.dtype)(y), approximate=False)
         return x + self._drop(linear(c, "fc2", self.dtype)(y), train)
 
@@ -119,9 +119,13 @@ def attention_mask(
     # A window that wraps around holds the last tokens of an axis, then the first ones.
     time = (frames < SHIFT[0]) & (lengths > WINDOW[0])[:, None, None]
     space = to_windows(jnp.asarray(_wrapped(size))[None, ..., None])[..., 0]
-    region = 4 * time + space
-    same = region[..., :, None] == region[..., None, :]
-    return jnp.where(same, 0.0, APART) + keys
+    together = _same(time) & _same(space)
+    return jnp.where(together, 0.0, APART) + keys
+
+
+def _same(label: jax.Array) -> jax.Array:
+    """Of every pair of a window's tokens: [..., v] -> bool [..., v, v]."""
+    return label[..., :, None] == label[..., None, :]
 
 
 def _wrapped(size: tuple[int, int, int]) -> np.ndarray:
@@ -167,9 +171,10 @@ def from_windows(x: jax.Array, size: tuple[int, int, int]) -> jax.Array:
     return x.reshape(n, *size, c)
 
 
-def layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
-    """torch's epsilon and its two passes for the variance."""
-    return nn.LayerNorm(1e-5, dtype=dtype, use_fast_variance=False, name=name)
+def layer_norm(x: jax.Array, name: str, dtype: jnp.dtype) -> jax.Array:
+    """With torch's epsilon and its two passes for the variance, in float32."""
+    norm = nn.LayerNorm(1e-5, use_fast_variance=False, name=name)
+    return norm(x.astype(jnp.float32)).astype(dtype)
 
 
 def linear(
