@@ -257,9 +257,10 @@ def saliency_pictures(
         warm = saliency.grad_cam(embed_fn, *model, batch, towards, view)
         if warm is None:
             return None
-        if view in batch and schema.modality(view).image:
+        key = view.partition("+")[0]  # of several inputs the first
+        if key in batch and schema.modality(key).image:
             names = [f"{name}, {view}" for name in index.names[places]]
-            images += saliency.pictures_of(batch[view], batch["mask"], warm, names)
+            images += saliency.pictures_of(batch[key], batch["mask"], warm, names)
     return images
 
 

@@ -142,9 +142,9 @@ def test_unknown_names_list_what_exists(tiny_config, tmp_path):
     args = {**tiny_config["method_args"], "backbone": "gaitbas"}
     config = {**tiny_config, "method_args": args}
     assert "did you mean gaitbase?" in refused(config, tmp_path)
-    args = {**tiny_config["method_args"], "input": "ranges"}
+    args = {**tiny_config["method_args"], "inputs": ("ranges",)}
     config = {**tiny_config, "method_args": args}
-    assert "method_args.input=ranges, but the data has sils" in refused(
+    assert "method_args.inputs=ranges, but the data has sils" in refused(
         config, tmp_path
     )
     args = {**tiny_config["method_args"], "downsample": 3}

@@ -18,6 +18,7 @@ from gaitjax.errors import GaitError
 from gaitjax.layers.conv import Conv
 from gaitjax.layers.temporal import FrameConv, Stage, per_frame
 
+INPUTS = ("heatmaps", "sils")
 SQUEEZE = 16  # times fewer channels where the weights are computed; the paper's figure
 
 

@@ -22,6 +22,7 @@ from gaitjax.layers.parts import SeparateBNNecks, SeparateFCs
 from gaitjax.layers.plain import Plain, parse
 from gaitjax.ops.pooling import horizontal_pyramid, temporal_max
 
+INPUTS = ("sils", "smpl")
 LAYERS = ("BC-64", "BC-64", "M", "BC-128", "BC-128", "M", "BC-256", "BC-256")
 
 
@@ -62,10 +63,6 @@ class SMPLGait(nn.Module):
     ) -> dict[str, jax.Array]:
         """x {sils [n, t, h, w, c], smpl [n, t, 85]}, mask [n, t] -> embeddings
         [n, p, d], logits [n, p, k]. Images are at least as high as wide."""
-        if not isinstance(x, Mapping) or not {"sils", "smpl"} <= x.keys():
-            raise GaitError(
-                "smplgait takes two inputs; set method_args.inputs=('sils', 'smpl')"
-            )
         maps = Plain(self.layers, dtype=self.dtype, name="backbone")(x["sils"])
         height, width = maps.shape[2:4]
         if width > height:

@@ -1,4 +1,4 @@
-"""Recognition of one modality with identity labels: any backbone, two losses.
+"""Recognition with identity labels: any backbone, two losses.
 
 The recipe of OpenGait's baselines: batch-all triplet on the embeddings and
 cross-entropy on the BNNeck's logits, summed with weights.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+import types
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 
 from gaitjax import backbones
 from gaitjax.arguments import check, unknown
+from gaitjax.data import schema
 from gaitjax.errors import GaitError
 from gaitjax.losses.classification import part_cross_entropy
 from gaitjax.losses.triplet import triplet
@@ -29,7 +31,7 @@ def make(
     dtype: jnp.dtype = jnp.float32,
     backbone: str = "gaitbase",
     backbone_args: Mapping | None = None,
-    input: str = "sils",
+    inputs: tuple[str, ...] = ("sils",),
     downsample: int = 1,
     margin: float = 0.2,
     triplet_weight: float = 1.0,
@@ -37,18 +39,25 @@ def make(
     ce_scale: float = 16.0,
     ce_smoothing: float = 0.1,
 ) -> Method:
-    """input: the modality. downsample: see `ops.frames`. Weights of 0 switch off."""
+    """inputs: the modalities; a backbone gets the array of one, a dict of several.
+
+    downsample: of images, see `ops.frames`. Weights of 0 switch off.
+    """
     num_classes = info.num_classes if ce_weight else 0
     model = make_backbone(backbone, backbone_args or {}, num_classes, dtype)
-    check_input(info, input, downsample, "input")
+    check_count(backbone, inputs)
+    for key in inputs:
+        check_input(info, key, downsample, "inputs")
+
+    def frames(batch: Batch) -> jax.Array | dict[str, jax.Array]:
+        arrays = {key: as_input(key, batch[key], downsample) for key in inputs}
+        return arrays if len(inputs) > 1 else arrays[inputs[0]]
 
     def run(variables: Tree, batch: Batch, **kwargs):
-        x = network_input(batch[input], downsample)
-        return model.apply(variables, x, batch["mask"], **kwargs)
+        return model.apply(variables, frames(batch), batch["mask"], **kwargs)
 
     def init(rng: jax.Array, batch: Batch) -> tuple[Tree, Tree]:
-        x = network_input(batch[input], downsample)
-        variables = dict(model.init(rng, x, batch["mask"], train=False))
+        variables = dict(model.init(rng, frames(batch), batch["mask"], train=False))
         return variables.pop("params"), variables
 
     def loss(
@@ -79,23 +88,51 @@ def make(
         params: Tree, model_state: Tree, batch: Batch, rng: jax.Array | None = None
     ) -> dict[str, jax.Array]:
         out = run({"params": params, **model_state}, batch, train=False)
-        return {input: out["embeddings"]}
+        return {"+".join(inputs): out["embeddings"]}
 
-    return Method(
-        train_keys=(input,), embed_keys=(input,), init=init, loss=loss, embed=embed
-    )
+    keys = tuple(inputs)
+    return Method(train_keys=keys, embed_keys=keys, init=init, loss=loss, embed=embed)
+
+
+def as_input(key: str, x: jax.Array, downsample: int) -> jax.Array:
+    """Images as `ops.frames` has them, anything else as float32 numbers."""
+    if schema.modality(key).image:
+        return network_input(x, downsample)
+    return x.astype(jnp.float32)
 
 
 def make_backbone(
     name: str, args: Mapping, num_classes: int, dtype: jnp.dtype
 ) -> nn.Module:
     """The network of `backbones/<name>.py`; wrong names and fields are explained."""
+    build = _backbone(name).make
+    check(build, args, "method_args.backbone_args")
+    return build(num_classes, dtype, **args)
+
+
+def check_count(backbone: str, inputs: Sequence[str]) -> None:
+    """Raises GaitError for modalities other than the backbone's `INPUTS`.
+
+    A backbone without them takes one modality, whichever.
+    """
+    wanted = getattr(_backbone(backbone), "INPUTS", None)
+    if wanted and set(inputs) != set(wanted):
+        raise GaitError(
+            f"method_args.inputs: backbone {backbone} takes {', '.join(wanted)}, got "
+            f"{', '.join(inputs) or 'none'}; set it to {wanted}"
+        )
+    if not wanted and len(inputs) != 1:
+        raise GaitError(
+            f"method_args.inputs: backbone {backbone} takes one modality, got "
+            f"{', '.join(inputs) or 'none'}; name one, as in ('sils',)"
+        )
+
+
+def _backbone(name: str) -> types.ModuleType:
     here = {module.name for module in pkgutil.iter_modules(backbones.__path__)}
     if name not in here:
         raise GaitError(unknown(name, here, "backbone"))
-    build = importlib.import_module(f"{backbones.__name__}.{name}").make
-    check(build, args, "method_args.backbone_args")
-    return build(num_classes, dtype, **args)
+    return importlib.import_module(f"{backbones.__name__}.{name}")
 
 
 def check_input(info: Info, key: str, downsample: int, argument: str) -> None:
@@ -106,6 +143,8 @@ def check_input(info: Info, key: str, downsample: int, argument: str) -> None:
             f"{', '.join(info.shapes)}; choose one of these"
         )
     shape = info.shapes[key]
+    if not schema.modality(key).image:
+        return
     if downsample < 1 or shape[0] % downsample or shape[1] % downsample:
         raise GaitError(
             f"method_args.downsample={downsample} does not divide {key} of "
