@@ -145,8 +145,10 @@ def find(name: str, directory: str | None, args: Mapping) -> pathlib.Path:
         return common.prepare(builder, builder.lists())
     found = sorted((root / name).glob("*/index_train.npz"))
     if not found:
+        variants = [p.parts[-3] for p in (root / name).glob("*/*/index_train.npz")]
+        there = f" (but for {', '.join(sorted(variants))})" if variants else ""
         raise GaitError(
-            f"the data set {name} is not prepared in {root}: run `python "
+            f"the data set {name} is not prepared in {root}{there}: run `python "
             f"tools/prepare_dataset.py {name} --source DIR`, or append :walkers to "
             "the config's name to train on its synthetic twin"
         )

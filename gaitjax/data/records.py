@@ -128,19 +128,20 @@ def open_split(folder: pathlib.Path, name: str) -> Split:
 
 
 def write_sidecar(
-    folder: pathlib.Path, name: str, lists: Mapping | None = None
+    folder: pathlib.Path,
+    name: str,
+    lists: Mapping | None = None,
+    columns: Mapping[str, Sequence] | None = None,
 ) -> None:
-    """Writes `index_<name>.npz` of a split that TFDS has just written."""
+    """Writes `index_<name>.npz` of a split that TFDS has just written.
+
+    columns: labels and num_frames of its records, which are read where they are None.
+    """
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(folder)
     shapes = _frame_shapes(builder.info.features)
-    labels = _open_source(str(folder), name, (), tuple(shapes), extra=("num_frames",))
-    columns = {key: [] for key in (*schema.LABELS, "num_frames")}
-    for record in (labels[i] for i in range(len(labels))):
-        for key in schema.LABELS:
-            columns[key].append(record[key].decode())
-        columns["num_frames"].append(int(record["num_frames"]))
+    columns = columns or _read_columns(folder, name, tuple(shapes))
     info = builder.info.splits[name]
     shards = [
         {"name": path.name, "records": count, "bytes": path.stat().st_size}
@@ -161,12 +162,24 @@ def write_sidecar(
     partial.replace(path)
 
 
+def _read_columns(
+    folder: pathlib.Path, name: str, modalities: Sequence[str]
+) -> dict[str, list]:
+    """The labels and lengths of a split, from its records."""
+    labels = _open_source(str(folder), name, (), modalities)
+    columns = {key: [] for key in (*schema.LABELS, "num_frames")}
+    for record in (labels[i] for i in range(len(labels))):
+        for key in schema.LABELS:
+            columns[key].append(record[key].decode())
+        columns["num_frames"].append(int(record["num_frames"]))
+    return columns
+
+
 def _open_source(
     folder: str,
     split: str,
     keys: Sequence[str],
     modalities: Sequence[str],
-    extra: Sequence[str] = (),
 ):
     import tensorflow_datasets as tfds
 

@@ -95,7 +95,8 @@ class Labels(typing.Protocol):
 
 
 def for_dataset(name: str) -> tuple[Protocol, ...]:
-    """The protocols of a data set, headline first; a `walkers_` twin has them too."""
+    """The protocols of a data set, headline first; a `walkers_` twin has them too, and
+    so has a variant (`sustech1k/native-ranges`)."""
     known = {
         "casia_b": (casia_b(), casia_b_all_views()),
         "gait3d": (gait3d(),),
@@ -105,10 +106,11 @@ def for_dataset(name: str) -> tuple[Protocol, ...]:
         "freegait": (freegait(),),
         "grew": (grew_local(),),
         "oumvlp": (oumvlp(), oumvlp_all_views()),
+        "folder": (folder(),),
         "outdoor_gait": (outdoor_gait(),),
         "sustech1k": (sustech1k(),),
     }
-    original = name.removeprefix("walkers_")
+    original = name.removeprefix("walkers_").partition("/")[0]
     if original not in known:
         raise GaitError(
             f"no evaluation protocol for data set {name!r}; known: "
@@ -242,6 +244,12 @@ def gait3d() -> Protocol:
 def freegait() -> Protocol:
     """As `gait3d`: the published gallery list is not used, as in the reference."""
     return dataclasses.replace(gait3d(), name="freegait")
+
+
+def folder() -> Protocol:
+    """As `gait3d`, for anybody's own sequences; the list is theirs, or the first
+    sequence of each person of the test."""
+    return dataclasses.replace(gait3d(), name="folder")
 
 
 def grew_local() -> Protocol:

@@ -11,8 +11,8 @@ from gaitjax.errors import GaitError
 from gaitjax.retrieval import protocols
 
 ALL = (
-    *("casia_b", "casia_e", "ccpg", "freegait", "gait3d", "grew", "oumvlp"),
-    *("outdoor_gait", "sustech1k", "walkers"),
+    *("casia_b", "casia_e", "ccpg", "folder", "freegait", "gait3d", "grew"),
+    *("oumvlp", "outdoor_gait", "sustech1k", "walkers"),
 )
 
 
@@ -73,6 +73,7 @@ def test_data_sets_and_their_twins():
     casia_b = protocols.for_dataset("casia_b")
     assert casia_b == (protocols.casia_b(), protocols.casia_b_all_views())
     assert protocols.for_dataset("walkers_casia_b") == casia_b
+    assert protocols.for_dataset("casia_b/128x128") == casia_b
     names = [protocol.name for protocol in protocols.for_dataset("walkers_ccpg")]
     assert names == ["ccpg_gait", "ccpg_reid", "ccpg_gait_same_camera"]
     with pytest.raises(GaitError, match="'imagenet'; known: casia_b, gait3d, walkers"):
@@ -182,7 +183,7 @@ def test_the_documentation_has_every_protocol():
     assert sorted(known) == sorted(ALL)
     names = [p.name for name in ALL for p in protocols.for_dataset(name)]
     assert sorted(documented) == sorted(names)
-    assert len(set(names)) == len(names) == 14
+    assert len(set(names)) == len(names) == 15
 
 
 def test_a_protocol_that_cannot_be_computed_is_refused():

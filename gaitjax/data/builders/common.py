@@ -44,9 +44,13 @@ def features(
 
 
 def prepare(
-    builder: tfds.core.DatasetBuilder, lists: Mapping[str, list[str]] | None = None
+    builder: tfds.core.DatasetBuilder,
+    lists: Mapping[str, list[str]] | None = None,
+    columns: Callable[[str], Mapping[str, Sequence]] | None = None,
 ) -> pathlib.Path:
     """Generates the set where it is missing; its folder, sidecars included.
+
+    columns: the labels and lengths of a split that was written; None reads its records.
 
     TFDS writes into a temporary folder and renames it, so an interrupted run leaves
     nothing that looks finished; what `staged` had made is taken up again. The sidecars
@@ -69,7 +73,7 @@ def prepare(
                 shutil.rmtree(left)  # of a run that was killed
             _generate(builder)
             for split in builder.info.splits:
-                write_sidecar(folder, split, lists)
+                write_sidecar(folder, split, lists, columns and columns(split))
             shutil.rmtree(staging(builder), ignore_errors=True)
     return folder
 
@@ -96,12 +100,12 @@ def staged(
     folder.mkdir(parents=True, exist_ok=True)
     there = sum(1 for _ in folder.glob("*.part"))
     if there:
-        _say(f"{label}: going on after {there} of {number}")
+        say(f"{label}: going on after {there} of {number}")
     one = functools.partial(_make_part, fn, folder)
     size = one(0).stat().st_size
     # Once as parts, once as the finished set.
     needed, free = 2 * size * number - size * there, shutil.disk_usage(folder).free
-    _say(f"{label}: about {size * number / 1e9:.2f} GB")
+    say(f"{label}: about {size * number / 1e9:.2f} GB")
     if needed > free:
         raise GaitError(
             f"{label} takes about {needed / 1e9:.1f} GB on the way, and {folder} has "
@@ -112,7 +116,8 @@ def staged(
         yield _read_part(path)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Prints a line about the work that is going on."""
     print(line, file=sys.stderr)  # where the progress bars are, too
 
 
