@@ -18,8 +18,8 @@ SMALL = dict(channels=(4, 6, 8, 12), heads=(2, 3), layers=(1, 1, 2, 1), features
 
 @pytest.fixture
 def x():
-    """Random frames [6, 7, 12, 8, 1]."""
-    return jnp.asarray(np.random.default_rng(0).random((6, 7, 12, 8, 1)), jnp.float32)
+    """Random frames [2, 7, 12, 8, 1]."""
+    return jnp.asarray(np.random.default_rng(0).random((2, 7, 12, 8, 1)), jnp.float32)
 
 
 def test_config_of_the_reference():
@@ -40,12 +40,6 @@ def test_padded_batch_equals_single_sequences(x):
     assert small_networks.padding_error(model, x[:1], (2,)) < 1e-5
 
 
-def test_masked_training_equals_the_same_frames_unpadded(x):
-    sizes = SMALL | {"layers": (1, 1, 1, 1)}
-    model = make(5, jnp.float32, drop_path=0.0, **sizes)
-    assert small_networks.masked_training_error(model, x, 4) < 5e-4
-
-
 def test_the_part_too_many_is_not_given(x):
     model = make(5, jnp.float32, **SMALL)
     init = functools.partial(model.init, train=False)
@@ -54,8 +48,8 @@ def test_the_part_too_many_is_not_given(x):
     assert variables["params"]["fcs"]["kernel"].shape == (16, 12, 8)
     apply = functools.partial(model.apply, train=False)
     out = jax.eval_shape(apply, variables, x, mask)
-    assert out["embeddings"].shape == (6, 15, 8)
-    assert out["logits"].shape == (6, 15, 5)
+    assert out["embeddings"].shape == (2, 15, 8)
+    assert out["logits"].shape == (2, 15, 5)
 
 
 def test_resize_keeps_corners_and_straight_lines():
