@@ -200,7 +200,7 @@ def test_validation_identities_are_the_last_ones_and_not_trained_on(tiny_config)
 def test_index_agrees_with_the_records(tiny_data):
     split = tiny_data.test.with_keys(("sils",))
     assert len(split) == 4 * 5 * 11
-    assert split.index.names[12] == "007-nm-02-018"
+    assert split.index.names[12] == "161-nm-02-018"
     assert all(len(split[i]["sils"]) == split.index.num_frames[i] for i in (0, 57, 219))
 
 

@@ -169,6 +169,7 @@ def test_which_lists_count_probes_without_a_match():
         "outdoor_gait": True,  # chosen; everybody has a gallery there
         "gait3d": False,
         "freegait": False,
+        "folder": False,
         "ccpg_reid": False,
     }
 
