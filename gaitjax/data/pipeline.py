@@ -25,6 +25,7 @@ from gaitjax.data.builders.twins import twins
 from gaitjax.data.records import Split, data_root, open_split
 from gaitjax.data.sampler import Clip, Order
 from gaitjax.errors import GaitError
+from gaitjax.walkers.lidar import sample_points
 
 Batch = dict[str, np.ndarray]
 
@@ -51,6 +52,7 @@ class Data:
     clip: Clip
     augment: Augment
     cut: tuple[str, ...]
+    points: int
     workers: int
     prefetch: int
 
@@ -66,6 +68,8 @@ class Data:
             shape = self.train.frame_shapes[key]
             if key in self.cut:
                 shape = (shape[0], shape[1] - 2 * cut_columns(shape[1]), *shape[2:])
+            if key == "points":
+                shape = (self.points, *shape[1:])
             shapes[key] = shape
         return shapes
 
@@ -86,6 +90,7 @@ def make_data(
     flip: float = 0.0,
     rotate: float = 0.0,
     erase: float = 0.0,
+    points: int = 512,
     val: float = 0.0,
     workers: int = 0,
     prefetch: int = 2,
@@ -96,11 +101,12 @@ def make_data(
     `records.data_root`. p, k: identities and sequences of each in a batch. frames:
     of a clip; with frames_max its length is uniform in between and padded. cut:
     modalities that lose their empty sides (64 -> 44 columns). perspective ...
-    erase: probabilities. val: the share of the last training identities that is
-    kept for validation. workers: processes (0: threads of this one). prefetch:
-    batches made ahead.
+    erase: probabilities. points: of a frame of `points`, drawn from the cloud; a
+    smaller one is filled up with NaN. val: the share of the last training identities
+    that is kept for validation. workers: processes (0: threads of this one).
+    prefetch: batches made ahead.
     """
-    at_least(1, data__p=p, data__k=k)
+    at_least(1, data__p=p, data__k=k, data__points=points)
     at_least(0, data__skip=skip, data__workers=workers, data__prefetch=prefetch)
     between(0, 1, data__perspective=perspective, data__flip=flip)
     between(0, 1, data__rotate=rotate, data__erase=erase)
@@ -131,6 +137,7 @@ def make_data(
         clip=Clip(frames, most, order, skip),
         augment=Augment(perspective, flip, rotate, erase),
         cut=tuple(cut),
+        points=points,
         workers=workers,
         prefetch=prefetch,
     )
@@ -243,6 +250,8 @@ class Steps:
                 rng.bit_generator.state = state  # the same draw for every modality
                 cut = key in self.data.cut
                 frames = self.data.augment.draw(rng, cut, frames.shape[1:3])(frames)
+            if key == "points":
+                frames = fit_points(rng, frames, self.data.points)
             clip[key] = frames
         return clip
 
@@ -294,11 +303,21 @@ def fill_optional(batch: Batch, keys: Sequence[str]) -> Batch:
     return batch
 
 
+def fit_points(rng: np.random.Generator, frames: np.ndarray, number: int) -> np.ndarray:
+    """Clouds f32[t, m, 3] as f32[t, number, 3]: drawn, or filled up with NaN."""
+    if frames.shape[1] == number:
+        return frames
+    return sample_points(rng, frames, number)
+
+
 def _whole(data: Data, arrays: Mapping[str, np.ndarray], length: int) -> dict[str, Any]:
-    return {
-        key: cut_sides(frames[:length]) if key in data.cut else frames[:length]
-        for key, frames in arrays.items()
-    }
+    clip = {}
+    for key, frames in arrays.items():
+        frames = frames[:length]
+        if key == "points":  # the same draw whenever a sequence is embedded
+            frames = fit_points(np.random.default_rng(0), frames, data.points)
+        clip[key] = cut_sides(frames) if key in data.cut else frames
+    return clip
 
 
 def _hold_out(train: Split, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,8 @@ def modalities() -> dict[str, Modality]:
         "sils": Modality((None, None, None), np.uint8, True),
         # LiDAR range views in jet colours.
         "ranges": Modality((None, 64, 64, 3), np.uint8, True),
-        # LiDAR points in the sensor's frame, metres; rows of NaN fill a frame.
+        # LiDAR points in the sensor's frame, metres; rows of NaN fill a frame up to
+        # the sequence's largest as it is stored, to data.points in a batch.
         "points": Modality((None, None, 3), np.float32, False),
         # Pose heat maps: bones, joints.
         "heatmaps": Modality((None, 64, 64, 2), np.uint8, True),

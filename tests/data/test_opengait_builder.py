@@ -14,7 +14,7 @@ from helpers import layouts as trees
 from gaitjax import walkers
 from gaitjax.data.builders import common, layouts, manifest, opengait, parts, source
 from gaitjax.data.builders.modalities import read
-from gaitjax.data.pipeline import make_data
+from gaitjax.data.pipeline import embed_batches, make_data, train_batches
 from gaitjax.data.records import open_split
 from gaitjax.errors import GaitError
 from gaitjax.walkers import pose
@@ -332,3 +332,30 @@ def test_command_line_verifies_and_goes_on(tmp_path, gait3d):
     assert done.returncode == 0, done.stderr
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"1.0.0.checked.tsv"}
+
+
+def test_ragged_clouds_become_batches_of_one_shape(tmp_path, sustech1k):
+    """Every record has its own number of points; the batch has data.points."""
+    prepared(tmp_path, "sustech1k/points", sustech1k)
+    data = make_data(
+        name="sustech1k/points", dir=str(tmp_path), p=1, k=4, frames=2, points=100
+    )
+    assert data.shapes(("points",)) == {"points": (100, 3)}
+    split = data.train.with_keys(("points",))
+    assert len({split[row]["points"].shape for row in range(len(split))}) > 1
+    rows = np.arange(4)
+    (batch,) = train_batches(
+        data, split, lambda step: rows, data.labels, seed=0, start=0, stop=1
+    )
+    assert batch["points"].shape == (4, 2, 100, 3)
+    for row, frames in zip(rows, batch["points"], strict=True):
+        stored = {tuple(p) for frame in split[row]["points"] for p in frame.tolist()}
+        drawn = frames[np.isfinite(frames).all(-1)].tolist()
+        assert {tuple(point) for point in drawn} <= stored and drawn
+    again = [
+        batch["points"]
+        for _ in range(2)
+        for _, batch in embed_batches(data, split, rows, batch=4, buckets=1)
+    ]
+    assert again[0].shape == (4, 2, 100, 3)
+    np.testing.assert_array_equal(again[0], again[1])

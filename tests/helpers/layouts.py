@@ -110,7 +110,8 @@ def _sustech1k(folder: pathlib.Path, arrays: dict) -> None:
     """16 files: the camera at three times the LiDAR's rate, and what both have."""
     sils, view = arrays["sils"], folder.name
     clouds = [cloud[np.isfinite(cloud).all(1)] for cloud in arrays["points"]]
-    clouds = [cloud.astype(np.float64) for cloud in clouds]
+    size = 500 - 20 * int(folder.parent.name[:2])  # ragged between takes and frames
+    clouds = [cloud[: size - i].astype(np.float64) for i, cloud in enumerate(clouds)]
     depths = arrays["ranges"].transpose(0, 3, 1, 2)
     lidar = {"PCDs": clouds, "PCDs_depths": depths, "PCDs_sils": depths[:, 0]}
     camera = {
