@@ -120,7 +120,7 @@ def zero_padding(x: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.where(per_sequence(mask) > 0, x, jnp.zeros((), x.dtype))
 
 
-def _norms(mask: jax.Array, dtype: jnp.dtype, train: bool):
+def _norms(mask: jax.Array, dtype: jnp.dtype, train: bool) -> Callable:
     def norm(x: jax.Array, name: str) -> jax.Array:
         return BatchNorm(dtype=dtype, name=name)(x, per_sequence(mask), train=train)
 
@@ -128,7 +128,11 @@ def _norms(mask: jax.Array, dtype: jnp.dtype, train: bool):
 
 
 def _shortcut(
-    x: jax.Array, features: int, stride: tuple[int, ...], dtype: jnp.dtype, norm
+    x: jax.Array,
+    features: int,
+    stride: tuple[int, ...],
+    dtype: jnp.dtype,
+    norm: Callable,
 ) -> jax.Array:
     if max(stride) == 1 and x.shape[-1] == features:
         return x
