@@ -115,7 +115,9 @@ def silhouettes(
         masks[now] = fill(left, right, camera.columns)
     if occluder is not None:
         hidden, _ = project(occluder, camera, window)
-        masks &= ~fill(*intervals(*hidden, camera.rows), camera.columns)
+        shadow = fill(*intervals(*hidden, camera.rows), camera.columns)
+        before = _depth(occluder, camera) < _depth(capsules, camera)  # [t]
+        masks &= ~(shadow & before[:, None, None])
     if sight.night:
         masks = _darken(rng, masks)
     if noise > 0:
@@ -171,6 +173,11 @@ def _follow(
     size = np.array((camera.columns, camera.rows))
     corner = np.floor(0.5 * (low + high) * zoom - 0.5 * size)[:, None]  # [t, 1, 2]
     return zoom, corner
+
+
+def _depth(capsules: Capsules, camera: Camera) -> np.ndarray:
+    """How far away something is on average, f[t], metres."""
+    return to_camera(capsules.start, camera)[..., 2].mean(1)
 
 
 def _without(capsules: Capsules, left_out: np.ndarray) -> Capsules:

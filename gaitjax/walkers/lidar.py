@@ -47,14 +47,15 @@ def sample_lidar(
     view: float,
     spread: float = 1.0,
     elevation: float | None = None,
+    distance: float = 1.0,
 ) -> Lidar:
     """A sensor near its nominal place; `spread` multiplies the error of its view.
 
     elevation: degrees over the horizontal seen from the walker's middle; the sensor
-    goes there at the same slant distance.
+    goes there at the same slant distance. distance: factor on the nominal one.
     """
     view = view + rng.normal(0.0, 1.5 * spread)
-    distance = 7.0 * float(np.exp(rng.normal(0.0, 0.04)))
+    distance = 7.0 * float(np.exp(rng.normal(0.0, 0.04))) * distance
     height = 1.2 + rng.normal(0.0, 0.05)
     if elevation is not None:
         slant, angle = np.hypot(distance, height - MIDDLE), np.deg2rad(elevation)

@@ -27,6 +27,7 @@ LIDAR_KEYS = frozenset(("ranges", "points"))
 LABEL_KEYS = frozenset(("joints", "markers", "vertices", "smpl"))
 KEYS = ("sils", "heatmaps", *sorted(LIDAR_KEYS), *sorted(LABEL_KEYS))
 NUM_POINTS = 512  # chosen: more than a walker at 7 m returns
+NEAREST = 0.7  # metres; the picture window is not made for less
 NIGHT_POSE = 4.0  # chosen: factor on the errors of a pose detector in the dark
 
 
@@ -81,6 +82,11 @@ def look(
     sight = sight or Sight()
     found: dict[str, np.ndarray] = {}
     seen = _frames(shot.walk, shot.seen)
+    if to_camera(seen.joints, camera)[..., 2].min() < NEAREST:
+        raise GaitError(
+            f"the walker comes nearer than {NEAREST} m to the camera in a walk of "
+            f"{len(shot.walk.joints)} frames; take fewer of them, or more distance"
+        )
     if {"sils", "heatmaps"}.intersection(keys):
         surface = capsules(shot.body, seen, shot.wear)
         hides = _frames(shot.occluder, shot.seen)

@@ -13,6 +13,7 @@ from gaitjax.walkers.surface import Capsules
 KINDS = ("pole", "bush", "person")
 # Of the way from the walker to a sensor; the nearer to the sensor, the larger it looks.
 NEAREST, FARTHEST = 0.10, 0.30
+CLEAR = 0.45  # metres between the path and the middle of the thing, at least
 
 
 def sample_occluder(
@@ -34,9 +35,12 @@ def sample_occluder(
     sensor = distance * np.array((np.cos(angle), np.sin(angle)))
     ground = path[:, :2]
     at = ground[moment] + rng.uniform(NEAREST, FARTHEST) * (sensor - ground[moment])
-    aside = np.array((-np.sin(angle), np.cos(angle)))
+    across = np.array((-np.sin(angle), np.cos(angle)))
     # One who walks along the line of sight would stay behind it for the whole walk.
-    at = at + aside * rng.normal(0.0, 0.20 + 0.35 * abs(np.cos(angle)))  # [2]
+    at = at + across * rng.normal(0.0, 0.20 + 0.35 * abs(np.cos(angle)))  # [2]
+    # Beside the path, which leads along x: nobody walks through a bush.
+    aside = at[1] - ground[moment, 1]
+    at[1] = ground[moment, 1] + np.copysign(max(abs(aside), CLEAR), aside)
     way = np.zeros((num_frames, 2))
     if kind == "person":
         way[:, 0] = -rng.uniform(0.9, 1.4) / fps * (np.arange(num_frames) - moment)

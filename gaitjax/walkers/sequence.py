@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gaitjax.arguments import between
 from gaitjax.errors import GaitError
 from gaitjax.walkers.body import Body, sample_body
 from gaitjax.walkers.camera import Sight, sample_camera
@@ -125,6 +126,7 @@ def make_sequence(
     `heatmaps` u8 [t, 64, 64, 2], `joints` f32 [t, 24, 3], `markers` f32 [t, 64, 3],
     `vertices` f32 [t, v, 3], `smpl` f32 [t, 85].
     """
+    _check(seed, subject, take, view, num_frames, spread, sensors)
     words = _words(condition)
     identity = make_identity(seed, subject, spread)
     body = identity.body
@@ -138,14 +140,14 @@ def make_sequence(
     rate, seen, swept = _moments(stream(3), num_frames, keys, sensors)
     num_moments = int(max(seen.max(), swept.max())) + 1
     motion = walk(rng, body, identity.gait, num_moments, rate, wear, spread.take)
-    camera = sample_camera(rng, view, spread.take, sensors.elevation, sensors.distance)
+    place = (view, spread.take, sensors.elevation, sensors.distance)
+    camera = sample_camera(rng, *place)
     occluder = None
     if "oc" in words:
         path = motion.joints[:, 0]
         occluder = sample_occluder(stream(4), path, view, rate, 6.0 * sensors.distance)
     lidar_rng = stream(5)
-    lidar = sample_lidar(lidar_rng, view, spread.take, sensors.elevation)
-    lidar = dataclasses.replace(lidar, distance=lidar.distance * sensors.distance)
+    lidar = sample_lidar(lidar_rng, *place)
     shot = Shot(body, motion, wear, occluder, seen, swept)
     return look(
         shot,
@@ -156,6 +158,25 @@ def make_sequence(
         rngs={"camera": rng, "lidar": lidar_rng, "pose": stream(6), "smpl": stream(9)},
         frame=sensors.frame,
     )
+
+
+def _check(
+    seed: int,
+    subject: int,
+    take: int,
+    view: float,
+    num_frames: int,
+    spread: Spread,
+    sensors: Sensors,
+) -> None:
+    """Numbers that make sense; seeds above 2^32 would repeat lower ones."""
+    between(0, 2**32 - 1, seed=seed, subject=subject, take=take)
+    between(1, 10_000, num_frames=num_frames)
+    between(-3600, 3600, view=view)
+    between(1, 1000, fps=sensors.fps, lidar_fps=sensors.lidar_fps)
+    between(-5, 80, elevation=sensors.elevation)
+    between(0.3, 20, distance=sensors.distance)
+    between(0, 10, **{f"spread__{name}": size for name, size in vars(spread).items()})
 
 
 def make_wear(
@@ -179,7 +200,7 @@ def make_wear(
 
 def _words(condition: str) -> list[str]:
     """The words of a condition, checked, in the order of `CONDITIONS`."""
-    words = condition.split("-")
+    words = condition.split("-") if isinstance(condition, str) else [""]
     for word in words:
         if word not in CONDITIONS and not re.fullmatch("[ud][0-7]", word):
             raise GaitError(

@@ -5,7 +5,7 @@ Each function draws one subject matter; `tools/show_walkers.py` saves them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -56,11 +56,9 @@ def modalities(seed: int, subject: int, num_frames: int) -> np.ndarray:
     """Every modality of the same moments side by side, from four sides."""
     cells = []
     for view in (0, 45, 90, 150):
-        made = _make(seed, subject, "bg", view, num_frames, KEYS)
-        drawn = [
-            (key, picture) for key, picture in zip(made, _pictures(made), strict=True)
-        ]
-        cells += [(key, picture) for key, picture in drawn if key != "smpl"]
+        keys = [key for key in KEYS if key != "smpl"]  # numbers, no picture
+        made = _make(seed, subject, "bg", view, num_frames, keys)
+        cells += zip(keys, _pictures(made), strict=True)
     return _grid(cells, 7)
 
 
@@ -81,7 +79,7 @@ def body(seed: int, subject: int, num_frames: int) -> np.ndarray:
     return _grid(cells, 2)
 
 
-def sheets() -> dict[str, callable]:
+def sheets() -> dict[str, Callable[[int, int, int], np.ndarray]]:
     """Every sheet by its name."""
     return {
         "one_walker": one_walker,
@@ -124,10 +122,8 @@ def _pictures(made: dict[str, np.ndarray]) -> list[np.ndarray]:
         elif key == "markers":
             picture = np.zeros((len(frames), 64, 64, 3), np.uint8)
             _dots(picture, focus(frames), MARKER, 1)
-        elif key == "vertices":
+        else:  # vertices
             picture = _surface(frames, focus, 64)
-        else:
-            picture = np.zeros((len(frames), 64, 64, 3), np.uint8)
         pictures.append(picture)
     return pictures
 

@@ -293,8 +293,9 @@ def _coat(body: Body, walk: Walk, wear: Wear, thigh: float) -> Capsules:
 def _box(body: Body, walk: Walk, wear: Wear) -> Capsules:
     """A box in front of the belly, between the hands."""
     r = wear.load_radius * body.stature
-    middle = walk.joints[:, HANDS].mean(1) + (0.4 * r, 0.0, 0.3 * r)  # [t, 3]
-    y, z = np.array((0.0, 1.5 * r, 0.0)), np.array((0.0, 0.0, 0.6 * r))
+    forward, left = _heading(walk)  # [t, 3]
+    middle = walk.joints[:, HANDS].mean(1) + 0.4 * r * forward + (0.0, 0.0, 0.3 * r)
+    y, z = 1.5 * r * left, np.array((0.0, 0.0, 0.6 * r))
     low, high = middle - z, middle + z
     return Capsules(
         start=np.stack([low + y, high + y], 1),
@@ -304,14 +305,22 @@ def _box(body: Body, walk: Walk, wear: Wear) -> Capsules:
     )
 
 
+def _heading(walk: Walk) -> tuple[np.ndarray, np.ndarray]:
+    """Forwards and to the left on the ground, as the pelvis looks: f[t, 3] each."""
+    forward = walk.orientations[:, PELVIS, :, 0] * (1.0, 1.0, 0.0)
+    forward = forward / np.linalg.norm(forward, axis=1, keepdims=True)
+    return forward, np.stack([-forward[:, 1], forward[:, 0], 0.0 * forward[:, 0]], 1)
+
+
 def _trolley(body: Body, walk: Walk, wear: Wear) -> Capsules:
     """A case on wheels behind the hand that pulls it."""
     r = wear.load_radius * body.stature
     hand = walk.joints[:, HANDS[0 if wear.hand > 0 else 1]]  # [t, 3]
-    ground = hand - (0.22 * body.stature, 0.0, 0.0)
+    forward, left = _heading(walk)  # [t, 3]
+    ground = hand - 0.22 * body.stature * forward
     ground = ground * (1.0, 1.0, 0.0) + (0.0, 0.0, 0.9 * r)
-    up = ground + np.array((0.10, 0.0, 0.25)) * body.stature
-    wide = np.array((0.0, 0.6 * r, 0.0))
+    up = ground + body.stature * (0.10 * forward + (0.0, 0.0, 0.25))
+    wide = 0.6 * r * left
     return Capsules(
         start=np.stack([ground + wide, ground - wide, up], 1),
         end=np.stack([up + wide, up - wide, hand], 1),
@@ -333,7 +342,7 @@ CANOPY = (
 def _umbrella(body: Body, walk: Walk, wear: Wear) -> Capsules:
     """A shaft from the hand, and a canopy of spokes and rings around its tip."""
     size = wear.umbrella * body.stature
-    hand = walk.joints[:, HANDS[0 if wear.hand > 0 else 1]]  # [t, 3]
+    hand = walk.joints[:, HANDS[0 if wear.umbrella_hand > 0 else 1]]  # [t, 3]
     head = walk.joints[:, HEAD]
     tip = 0.45 * hand + 0.55 * head  # over the head as far as the arm allows
     tip[:, 2] = head[:, 2] + 0.16 * body.stature

@@ -26,7 +26,7 @@ class Wear:
     flare: radius of that hem. bag: one of BAG_KINDS or None. bag_side: +1 left,
     -1 right. bag_radius: half its width. load: one of LOAD_KINDS or None, a box in both
     hands or a trolley pulled by one. load_radius: half its width. umbrella: radius of
-    its canopy, 0 is none. hand: +1 or -1, the one that pulls or holds it up.
+    its canopy, 0 is none. hand: +1 or -1, the one that pulls, or holds it up.
     """
 
     fit: float = 1.0
@@ -59,9 +59,17 @@ class Wear:
         None swings freely."""
         if self.load == "box":
             return BOX_ARM, BOX_ARM
-        angles = UMBRELLA_ARM if self.umbrella else None
-        angles = TROLLEY_ARM if self.load == "trolley" else angles
-        return (angles, None) if self.hand > 0 else (None, angles)
+        held: dict[int, tuple[float, float]] = {}
+        if self.umbrella:
+            held[self.umbrella_hand] = UMBRELLA_ARM
+        if self.load == "trolley":
+            held[self.hand] = TROLLEY_ARM
+        return held.get(1), held.get(-1)
+
+    @property
+    def umbrella_hand(self) -> int:
+        """The one that holds it up; a trolley takes the other."""
+        return -self.hand if self.load == "trolley" else self.hand
 
 
 def sample_plain(rng: np.random.Generator) -> Wear:

@@ -167,7 +167,7 @@ def test_a_set_larger_than_the_disk_says_so_before_it_starts(builder, monkeypatc
     usage = shutil.disk_usage("/")
     tiny = dataclasses.make_dataclass("Usage", ["total", "used", "free"])
     monkeypatch.setattr(shutil, "disk_usage", lambda path: tiny(usage.total, 0, 1000))
-    one = builder(num_train=100_000)
+    one = builder(num_train=80_000)
     with pytest.raises(
         GaitError, match=r"takes about .* GB .* has 0.0 GB free; .*data.args"
     ):
@@ -235,3 +235,17 @@ def test_every_twin_is_built(name, tmp_path):
         assert (split.index.num_frames == 2).all()
         for key, frames in split[len(split) - 1].items():
             assert len(frames) == 2 and frames.any(), key
+
+
+def test_people_of_the_test_do_not_depend_on_how_many_are_trained_on(tmp_path):
+    few, many = (
+        walkers.make_person(0, world=world("walkers", num_train=n), is_test=True)
+        for n in (4, 20)
+    )
+    np.testing.assert_array_equal(few["sils"], many["sils"])
+
+
+def test_the_same_bits_have_one_folder(builder):
+    usual = builder().data_dir
+    assert builder(modalities=("sils", "sils")).data_dir == usual
+    assert builder(elevation=30).data_dir == builder(elevation=30.0).data_dir

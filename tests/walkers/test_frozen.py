@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 
 from gaitjax import walkers
+from gaitjax.data.builders import walkers as walkers_builder
+from gaitjax.data.builders.twins import twins
 
 REFERENCE = pathlib.Path(__file__).with_name("frozen.npz")
 # Of all arrays of the reference, as this version made them where it was frozen.
 FROZEN = {
-    "2.0.0": "9b972c4db97edf6e2fb3f02963c83b9ceb9a0e414188eff98ce3e0b00b181630",
+    "2.0.0": "3e613b8ec80e3293afdf3b9edbd16992ac3b16fca25de09fee81718d3db39cfd",
+}
+PLANS = {
+    "2.0.0": "c2983125e8e48c671fdcf6ca01d13cf309e1f5a7f1f25eea2341f80c292f7958",
 }
 CASES = {
     "plain": ("nm", 90.0, walkers.Sensors()),
@@ -39,6 +44,17 @@ def made() -> dict[str, np.ndarray]:
     return arrays
 
 
+def plans() -> str:
+    """Labels and conditions of three people of every twin, as text."""
+    lines = []
+    for name in twins():
+        world = walkers_builder.make_builder("unused", name).builder_config.world
+        for is_test in (False, True):
+            for person in range(3):
+                lines.append(repr(walkers_builder.plan(world, person, is_test)))
+    return "\n".join(lines)
+
+
 def digest(arrays: dict[str, np.ndarray]) -> str:
     whole = hashlib.sha256()
     for name in sorted(arrays):
@@ -55,6 +71,10 @@ def reference():
 
 def test_the_reference_belongs_to_this_version(reference):
     assert digest(reference) == FROZEN[walkers.VERSION]
+
+
+def test_plans_are_those_of_the_version():
+    assert hashlib.sha256(plans().encode()).hexdigest() == PLANS[walkers.VERSION]
 
 
 def test_pictures_are_those_of_the_version(reference):
@@ -77,4 +97,6 @@ def test_pictures_are_those_of_the_version(reference):
 if __name__ == "__main__":
     arrays = made()
     np.savez_compressed(REFERENCE, **arrays)
+    planned = hashlib.sha256(plans().encode()).hexdigest()
+    print(f'PLANS = {{"{walkers.VERSION}": "{planned}"}}')
     print(f'FROZEN = {{"{walkers.VERSION}": "{digest(arrays)}"}}')

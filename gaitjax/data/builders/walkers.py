@@ -45,25 +45,23 @@ def make_builder(
     if name not in twins():
         raise GaitError(unknown(name, twins(), "walkers set"))
     twin = twins()[name]
-    at_least(
-        1,
-        data__args__num_train=num_train,
-        data__args__num_test=num_test,
-        data__args__frames=frames,
-        data__args__processes=processes,
-    )
-    at_least(0, data__args__seed=seed, data__args__body_spread=body_spread)
-    at_least(0, data__args__gait_spread=gait_spread)
-    between(-80, 80, data__args__elevation=elevation)
+    _check_sizes(num_train, num_test, frames, seed, processes)
+    between(0, 5, data__args__body_spread=body_spread)
+    between(0, 5, data__args__gait_spread=gait_spread)
+    between(-5, 80, data__args__elevation=elevation)
     for key in modalities or ():
         if key not in walkers.KEYS:
             raise GaitError(unknown(key, walkers.KEYS, "modality in data.args"))
+    # One folder for what has the same bits.
+    modalities = tuple(key for key in walkers.KEYS if key in (modalities or ()))
+    if set(modalities) == set(twins()[name].modalities):
+        modalities = ()
     world = World(
         name=name,
         num_train=num_train or twin.num_train,
         num_test=num_test or twin.num_test,
         frames=frames or twin.frames,
-        modalities=tuple(modalities or twin.modalities),
+        modalities=modalities or twin.modalities,
         elevation=elevation,
         spread=walkers.Spread(identity=body_spread, gait=gait_spread),
         seed=seed,
@@ -71,8 +69,8 @@ def make_builder(
     sizes = f"{world.num_train}+{world.num_test}ids-{world.frames}frames"
     label = f"{name}-{sizes}-seed{seed}"
     extras = {
-        "modalities": "+".join(modalities or ()) or None,
-        "elevation": elevation,
+        "modalities": "+".join(modalities) or None,
+        "elevation": None if elevation is None else float(elevation),
         "body_spread": body_spread,
         "gait_spread": gait_spread,
     }
@@ -81,6 +79,21 @@ def make_builder(
     processes = processes or len(os.sched_getaffinity(0))
     config = WalkersConfig(name=label, world=world, processes=processes)
     return Walkers(data_dir=root, config=config, file_format="array_record")
+
+
+def _check_sizes(
+    num_train: int | None,
+    num_test: int | None,
+    frames: int | None,
+    seed: int,
+    processes: int | None,
+) -> None:
+    """People of one set end before those of the next begin."""
+    between(1, 80_000, data__args__num_train=num_train)
+    between(1, 20_000, data__args__num_test=num_test)
+    between(1, 10_000, data__args__frames=frames)
+    between(0, 2**32 - 1, data__args__seed=seed)
+    at_least(1, data__args__processes=processes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,5 +218,10 @@ def records(person: dict[str, np.ndarray]) -> Iterator[dict]:
 
 
 def _walker(world: World, person: int, is_test: bool) -> int:
-    """The number of a person among all walkers of the seed."""
-    return twins()[world.name].first + person + world.num_train * is_test
+    """The number of a person among all walkers of the seed.
+
+    People of the test are the same ones however many are trained on, up to the twin's
+    own number.
+    """
+    twin = twins()[world.name]
+    return twin.first + person + max(twin.num_train, world.num_train) * is_test
