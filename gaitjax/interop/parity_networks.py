@@ -192,9 +192,9 @@ def output_row(
     tolerance = PACKED_TOLERANCE if what.startswith("packed") else TOLERANCE
     if key not in out:
         return failed(name, what, f"the network gives no {key}")
-    ours = out[key][rows].transpose(0, 2, 1)
-    if ours.shape != want[what].shape:  # GLN's logits are [n, 1, classes]
-        ours = out[key][rows]
+    ours = np.swapaxes(out[key][rows], 1, 2)
+    if ours.shape[1] != want[what].shape[1] == 1:  # GLN's logits are [n, 1, classes]
+        ours = np.swapaxes(ours, 1, 2)
     if ours.shape != want[what].shape:
         shapes = f"shape {list(ours.shape)}, expected {list(want[what].shape)}"
         return failed(name, what, shapes)
