@@ -217,7 +217,7 @@ def test_lidar_frames_of_nan_and_without_points(tree, good):
     """NaN points go; frames without any go, from every modality alike."""
     clouds = [cloud[np.isfinite(cloud).all(1)] for cloud in good["points"]]
     clouds[0] = clouds[0].copy()
-    clouds[0][:3] = np.nan
+    clouds[0][:3, 1] = np.nan
     clouds[2] = np.full((5, 3), np.inf)
     tree.write(points=clouds, sils=good["sils"])
     builder = tree.builder("sils", "points")
