@@ -19,8 +19,7 @@ import sys
 
 from absl import logging
 
-from gaitjax.data.builders import common, manifest, opengait, walkers
-from gaitjax.data.builders.layouts import layouts
+from gaitjax.data.builders import common, layouts, manifest, opengait, walkers
 from gaitjax.data.records import data_root, open_split
 from gaitjax.errors import GaitError
 
@@ -29,9 +28,9 @@ def main() -> None:
     """Prints where the set is and how many sequences it has."""
     logging.set_verbosity(logging.ERROR)
     options = parse()
-    on_disk = options.name.partition("/")[0] in layouts()
+    prepare = prepare_walkers if options.name.startswith("walkers") else prepare_files
     try:
-        sys.exit(prepare_files(options) if on_disk else prepare_walkers(options))
+        sys.exit(prepare(options))
     except (GaitError, OSError) as error:
         sys.exit(f"error: {error}")
 
@@ -63,6 +62,7 @@ def parse() -> argparse.Namespace:
 
 def prepare_files(options: argparse.Namespace) -> int:
     """Prepares or checks a set on disk; the exit code."""
+    layouts.find(options.name.partition("/")[0])
     if not options.source:
         raise GaitError(f"{options.name} needs --source, the folder of its ids")
     builder = opengait.make_builder(

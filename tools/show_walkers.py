@@ -15,6 +15,7 @@ import sys
 import numpy as np
 from PIL import Image
 
+from gaitjax.errors import GaitError
 from gaitjax.walkers.sheets import sheets
 
 FPS = 15
@@ -27,8 +28,10 @@ def main() -> None:
     parser.add_argument("--sheet", nargs="+", choices=list(sheets()))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--subject", type=int, default=0)
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--zoom", type=int, default=1)
+    parser.add_argument(
+        "--frames", type=int, default=16, choices=range(1, 100), metavar="N"
+    )
+    parser.add_argument("--zoom", type=int, default=1, choices=range(1, 9), metavar="N")
     options = parser.parse_args()
     try:
         options.folder.mkdir(parents=True, exist_ok=True)
@@ -37,9 +40,9 @@ def main() -> None:
             movie = movie.repeat(options.zoom, 1).repeat(options.zoom, 2)
             save(options.folder / name, movie)
     except OSError as error:
-        sys.exit(
-            f"error: {error.strerror}: {error.filename}; give a folder to write to"
-        )
+        sys.exit(f"error: {error.strerror}: {error.filename}; choose another folder")
+    except GaitError as error:
+        sys.exit(f"error: {error}")
 
 
 def save(path: pathlib.Path, movie: np.ndarray) -> None:

@@ -95,10 +95,10 @@ def views(jobs: list[dict]) -> Iterator[str]:
             f"- {job['dataset']} {table['condition']}: hardest probe view {worst[0]} "
             f"({by_probe.min():.1f}), easiest {worst[1]} ({by_probe.max():.1f})"
         )
-        try:
-            angles = np.array([float(name.partition("-")[0]) for name in names])
-        except ValueError:
-            continue
+        degrees = [name.partition("-")[0] for name in names]
+        if any(len(angle) != 3 for angle in degrees):
+            continue  # cameras, not angles
+        angles = np.array(degrees, float)
         apart = np.abs(angles[:, None] - angles) % 360
         apart = np.minimum(apart, 360 - apart)
         for low, high in ((0, 30), (30, 75), (75, 120), (120, 165), (165, 181)):

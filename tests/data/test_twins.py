@@ -153,8 +153,9 @@ def test_an_interrupted_generation_goes_on_where_it_stopped(
         return make(person, **kwargs)
 
     monkeypatch.setattr(walkers, "make_person", count)
+    (folder / "000001.part").write_bytes(b"cut off")
     prepared = common.prepare(again := builder(), again.lists())
-    assert made == [(2, False), (0, True), (1, True)]
+    assert made == [(1, False), (2, False), (0, True), (1, True)]
     assert "going on after 2 of 3" in capfd.readouterr().err
     assert all(not path.exists() for path in marks)  # cleared when all was written
     train = open_split(prepared, "train").with_keys(("sils",))

@@ -152,6 +152,7 @@ class Walkers(tfds.core.GeneratorBasedBuilder):
             folder=self.parts / split,
             processes=config.processes,
             label=f"making walkers ({split})",
+            besides=0.0 if is_test else _test_parts(world),
         )
         yield from enumerate(record for person in people for record in records(person))
 
@@ -215,6 +216,12 @@ def records(person: dict[str, np.ndarray]) -> Iterator[dict]:
         labels = {key: str(record.pop(key)) for key in schema.LABELS}
         frames = len(next(iter(record.values())))
         yield {**labels, "num_frames": frames, **record}
+
+
+def _test_parts(world: World) -> float:
+    """The people of the test, counted in people of the training split."""
+    sequences = [len(plan(world, 0, is_test)) for is_test in (True, False)]
+    return world.num_test * sequences[0] / sequences[1]
 
 
 def _walker(world: World, person: int, is_test: bool) -> int:
