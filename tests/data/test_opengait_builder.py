@@ -316,6 +316,11 @@ def test_command_line_says_what_it_did(tmp_path, gait3d):
     table = tmp_path / "out" / "gait3d" / "1.0.0" / "manifest.tsv"
     assert str(table) in made.stdout and len(manifest.read(table)) == 24
     assert "error" not in made.stderr
+    again = call(str(tree), "--keep-going")  # it is there, nothing is read again
+    assert (
+        again.returncode == 0
+        and again.stdout.splitlines()[-3:] == (made.stdout.splitlines()[-3:])
+    )
     wrong = call(str(tree / "0000"))
     assert wrong.returncode == 1 and wrong.stderr.startswith("error: ")
     assert "Traceback" not in wrong.stderr
