@@ -15,6 +15,7 @@ import sys
 import numpy as np
 from PIL import Image
 
+from gaitjax.arguments import between
 from gaitjax.errors import GaitError
 from gaitjax.walkers.sheets import sheets
 
@@ -28,12 +29,12 @@ def main() -> None:
     parser.add_argument("--sheet", nargs="+", choices=list(sheets()))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--subject", type=int, default=0)
-    parser.add_argument(
-        "--frames", type=int, default=16, choices=range(1, 100), metavar="N"
-    )
-    parser.add_argument("--zoom", type=int, default=1, choices=range(1, 9), metavar="N")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--zoom", type=int, default=1)
     options = parser.parse_args()
     try:
+        between(1, 100, frames=options.frames)
+        between(1, 8, zoom=options.zoom)
         options.folder.mkdir(parents=True, exist_ok=True)
         for name in options.sheet or sheets():
             movie = sheets()[name](options.seed, options.subject, options.frames)
