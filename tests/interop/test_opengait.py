@@ -34,3 +34,25 @@ def test_unknown_keys_are_listed():
     state = {"Backbone.what": np.zeros(1), "Head.fc_bin": np.zeros(1)}
     with pytest.raises(GaitError, match=r"2 keys .*: Backbone.what, Head.fc_bin;"):
         opengait.to_flax(state, gaitbase_table(), 16)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(p.stem for p in golden.ROOT.glob("*.npz") if p.stem != "inputs")
+)
+def test_state_dict_there_and_back(name):
+    """Every key, shape and bit of every golden's weights, through its table."""
+    spec = golden.load_json(name)
+    network = opengait.network_of(spec["model_cfg"], spec["dataset_name"])
+    state = golden.state_dict(spec)
+    args = network.table, network.num_parts
+    back = opengait.to_torch(opengait.to_flax(state, *args), *args)
+    assert back.keys() == state.keys()
+    for key, array in state.items():
+        assert back[key].dtype == array.dtype
+        np.testing.assert_array_equal(back[key], array, strict=True)
+
+
+def test_variables_without_a_name_in_opengait_are_listed():
+    table = gaitbase_table()
+    with pytest.raises(GaitError, match="2 variables .* params/head/a, params/head/b"):
+        opengait.to_torch({"params": {"head": {"a": 1.0, "b": 2.0}}}, table, 16)

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from gaitjax.interop.opengait import Network, Table, conv, dense, norm, parts, same
+from gaitjax.interop.opengait import (
+    Layout,
+    Network,
+    Table,
+    conv,
+    norm,
+    parts,
+    pointwise2,
+    pointwise3,
+    same,
+)
 
 
 def network(model_cfg: Mapping[str, Any], dataset_name: str | None) -> Network:
@@ -26,40 +36,55 @@ def network(model_cfg: Mapping[str, Any], dataset_name: str | None) -> Network:
         num_classes=model_cfg["SeparateBNNecks"]["class_num"],
         inputs=("heatmaps",) if backbone["in_channels"] == 2 else ("sils",),
         num_parts=16,
-        table=table(),
+        table=table(backbone["mode"]),
     )
 
 
-def table() -> Table:
-    return (*stages(), *heads())
+def table(mode: str) -> Table:
+    return (*stages(mode), *heads())
 
 
-def stages() -> Table:
-    """layer0 to layer4 of any mode, also under a prefix such as "sil_"."""
-    block = r"(\w*layer\d)\.(?:forward_block\.)?(\d+)\."
+def stages(mode: str) -> Table:
+    """layer0 to layer4, also under a prefix such as "sil_"."""
+    flat = block_rows(r"(\w*layer1)\.forward_block\.(\d+)\.", pointwise2)
+    if mode == "2d":
+        rest = block_rows(r"(\w*layer[234])\.forward_block\.(\d+)\.", pointwise2)
+    else:
+        block = r"(\w*layer[234])\.(\d+)\."
+        rest = block_rows(block, pointwise3)
+        if mode == "p3d":
+            rest = (*wrapped_rows(block), *rest)
+    return (*frame_conv(r"(\w*layer0)\.forward_block", 0, r"\1"), *flat, *rest)
+
+
+def block_rows(block: str, pointwise: Layout) -> Table:
+    """A residual block of convolutions of one kind; pointwise: its shortcut's."""
     path = r"\1/block\2/"
     return (
-        *frame_conv(r"(\w*layer0)\.forward_block", 0, r"\1"),
-        # 2d and 3d name a convolution and its norm, p3d wraps the two.
-        (
-            block + r"conv(\d)(?:\.forward_block\.0)?\.weight",
-            rf"params/{path}conv\3/conv/kernel",
-            conv,
-        ),
+        (block + r"conv(\d)\.weight", rf"params/{path}conv\3/conv/kernel", conv),
         *norm(block + r"bn(\d)", rf"{path}bn\3"),
-        *norm(block + r"conv(\d)\.forward_block\.1", rf"{path}bn\3"),
-        (
-            block + r"shortcut3d\.weight",
-            f"params/{path}temporal/conv/kernel",
-            over_time,
-        ),
-        *norm(block + "sbn", f"{path}temporal_bn"),
         (
             block + r"downsample\.0\.weight",
             f"params/{path}shortcut/dense/kernel",
-            dense,
+            pointwise,
         ),
         *norm(block + r"downsample\.1", f"{path}shortcut_bn"),
+    )
+
+
+def wrapped_rows(block: str) -> Table:
+    """What p3d has in place of those: convolutions over frames, and one over time."""
+    path = r"\1/block\2/"
+    wrapped = block + r"conv(\d)\.forward_block\."
+    return (
+        (wrapped + r"0\.weight", rf"params/{path}conv\3/conv/kernel", conv),
+        *norm(wrapped + "1", rf"{path}bn\3"),
+        (
+            block + r"shortcut3d\.weight",
+            f"params/{path}temporal/conv/kernel",
+            Layout(_time_there, _time_back),
+        ),
+        *norm(block + "sbn", f"{path}temporal_bn"),
     )
 
 
@@ -79,6 +104,10 @@ def heads() -> Table:
     )
 
 
-def over_time(array: np.ndarray, num_parts: int) -> np.ndarray:
+def _time_there(array: np.ndarray, num_parts: int) -> np.ndarray:
     """[out, in, 3, 1, 1] -> [3, 1, in, out]."""
     return conv(array[..., 0], num_parts)
+
+
+def _time_back(array: np.ndarray, num_parts: int) -> np.ndarray:
+    return conv.back(array, num_parts)[..., None]

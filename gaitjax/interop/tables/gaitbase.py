@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gaitjax.interop.opengait import Network, Table, conv, dense, norm, parts, same
+from gaitjax.interop.opengait import Network, Table, conv, norm, parts, pointwise2, same
 
 
 def network(model_cfg: Mapping[str, Any], dataset_name: str | None) -> Network:
@@ -40,7 +40,7 @@ def table() -> Table:
         (
             block + r"downsample\.0\.weight",
             rf"params/{layer}shortcut/dense/kernel",
-            dense,
+            pointwise2,
         ),
         *norm(block + r"downsample\.1", rf"{layer}shortcut_bn"),
         (r"FCs\.fc_bin", "params/fcs/kernel", same),

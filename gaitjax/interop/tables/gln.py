@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from gaitjax.interop.opengait import Network, Table, conv, dense, norm, parts, same
+from gaitjax.interop.opengait import (
+    Layout,
+    Network,
+    Table,
+    conv,
+    dense,
+    norm,
+    parts,
+    pointwise2,
+    same,
+)
 from gaitjax.interop.tables.gaitset import pair
 
 
@@ -33,6 +43,7 @@ def network(model_cfg: Mapping[str, Any], dataset_name: str | None) -> Network:
 
 def table() -> Table:
     """torch counts the levels of the pyramid from 1, the stages from 0."""
+    reduce = Layout(_reduce_there, _reduce_back)
     pyramid = [
         row
         for number in (0, 1, 2)
@@ -40,7 +51,7 @@ def table() -> Table:
             (
                 rf"lateral_layer{number + 1}\.weight",
                 f"params/lateral{number}/dense/kernel",
-                dense,
+                pointwise2,
             ),
             (
                 rf"smooth_layer{number + 1}\.weight",
@@ -55,13 +66,18 @@ def table() -> Table:
         *pyramid,
         (r"Head\.fc_bin", "params/fcs/kernel", same),
         *norm("encoder_bn", "compact/bn", parts),
-        (r"reduce_fc\.weight", "params/compact/reduce/kernel", _reduce),
+        (r"reduce_fc\.weight", "params/compact/reduce/kernel", reduce),
         *norm("reduce_bn", "compact/reduce_bn"),
         (r"reduce_cls\.weight", "params/compact/classifier/kernel", dense),
     )
 
 
-def _reduce(array: np.ndarray, num_parts: int) -> np.ndarray:
+def _reduce_there(array: np.ndarray, num_parts: int) -> np.ndarray:
     """[out, d p] with the parts running fastest -> [p d, out]."""
     array = array.reshape(len(array), -1, num_parts)  # [out, d, p]
     return array.transpose(2, 1, 0).reshape(-1, len(array))
+
+
+def _reduce_back(array: np.ndarray, num_parts: int) -> np.ndarray:
+    array = array.reshape(num_parts, -1, array.shape[-1])  # [p, d, out]
+    return array.transpose(2, 1, 0).reshape(array.shape[-1], -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gaitjax.interop.opengait import Network, Table, dense, norm
+from gaitjax.interop.opengait import Network, Table, norm, pointwise2
 from gaitjax.interop.tables.deepgaitv2 import frame_conv, heads, stages
 
 
@@ -31,10 +31,10 @@ def table() -> Table:
     """DeepGaitV2's, with two stems and the fusion's list of seven modules."""
     root = r"fusion\.conv\.forward_block"
     return (
-        *stages(),
-        (root + r"\.0\.weight", "params/fusion/squeeze/conv/dense/kernel", dense),
+        *stages("p3d"),
+        (root + r"\.0\.weight", "params/fusion/squeeze/conv/dense/kernel", pointwise2),
         *norm(root + r"\.1", "fusion/squeeze/bn"),
         *frame_conv(root, 3, "fusion/mix"),
-        (root + r"\.6\.weight", "params/fusion/expand/dense/kernel", dense),
+        (root + r"\.6\.weight", "params/fusion/expand/dense/kernel", pointwise2),
         *heads(),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gaitjax.interop.opengait import Network, Table, conv, dense, same
+from gaitjax.interop.opengait import Layout, Network, Table, conv, dense, same
 from gaitjax.interop.tables.deepgaitv2 import heads, stages
 
 
@@ -36,11 +36,11 @@ def table() -> Table:
     block = root + r"layers\.(\d)\.blocks\.(\d+)\."
     path = r"transformer/stage\1_block\2/"
     return (
-        *stages(),
+        *stages("p3d"),
         (
             root + r"patch_embed\.proj\.weight",
             "params/transformer/patches/kernel",
-            flat,
+            Layout(_flat_there, _flat_back),
         ),
         (root + r"patch_embed\.proj\.bias", "params/transformer/patches/bias", same),
         *scale_bias(root + r"patch_embed\.norm", "transformer/patches_norm"),
@@ -73,6 +73,10 @@ def linear(pattern: str, path: str) -> Table:
     )
 
 
-def flat(array: np.ndarray, num_parts: int) -> np.ndarray:
+def _flat_there(array: np.ndarray, num_parts: int) -> np.ndarray:
     """[out, in, 1, h, w] -> [h, w, in, out]."""
     return conv(array[:, :, 0], num_parts)
+
+
+def _flat_back(array: np.ndarray, num_parts: int) -> np.ndarray:
+    return conv.back(array, num_parts)[:, :, None]
