@@ -2,12 +2,17 @@
 
 python -m gaitjax.main --config configs/walkers.py --mode evaluate
 python -m gaitjax.main --config configs/walkers.py --mode extract
+python -m gaitjax.main --config configs/walkers.py --mode export
+
+The workdir may be a folder of weights alone (`runtime.weights`): then the method is
+theirs, and the config says with what data and how.
 """
 
 from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,21 +24,30 @@ from gaitjax.data import schema
 from gaitjax.data.index import Index
 from gaitjax.data.pipeline import embed_batches
 from gaitjax.data.records import Split
+from gaitjax.errors import GaitError
 from gaitjax.report import embedding_map, html, saliency, tables
 from gaitjax.retrieval import protocols, search
-from gaitjax.run import Run, modality_pairs, open_run, restore_model, score_prefix
-from gaitjax.runtime import mesh
+from gaitjax.run import (
+    Run,
+    embedding_arrays,
+    modality_pairs,
+    open_run,
+    restore_model,
+    score_prefix,
+)
+from gaitjax.runtime import mesh, weights
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.metrics_log import read as read_metrics
 from gaitjax.runtime.precision import with_products
 from gaitjax.runtime.state import TrainState
+from gaitjax.runtime.weights import adopt
 
 
 def evaluate_run(
     config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs
 ) -> None:
     """`--mode evaluate`: the newest checkpoint through the protocols, to a report."""
-    run = open_run(config, workdir, create=False, **kwargs)
+    run = open_run(adopt(config, workdir), workdir, create=False, **kwargs)
     state = restore_model(run)
     write_results(run, state, evaluate_state(run, state))
 
@@ -42,11 +56,40 @@ def extract_run(
     config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs
 ) -> None:
     """`--mode extract`: embeddings of `eval.split` into an npz in the workdir."""
-    run = open_run(config, workdir, create=False, **kwargs)
+    run = open_run(adopt(config, workdir), workdir, create=False, **kwargs)
     split, rows = eval_rows(run, run.eval_options.split)
     views = embed(run, restore_model(run), split, rows)
     path = run.workdir / f"embeddings_{run.eval_options.split}.npz"
     write_embeddings(path, views, split.index.select(rows))
+
+
+def export_run(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) -> None:
+    """`--mode export`: the weights that embeddings depend on, into <workdir>/export.
+
+    Of the checkpoint that evaluation takes, averaged where the run averages; what is
+    there from an earlier export is replaced.
+    """
+    if weights.read_about(workdir) is not None:
+        raise GaitError(f"{workdir} holds weights alone already; use it as it is")
+    run = open_run(config, workdir, create=False, **kwargs)
+    state = restore_model(run)
+    model = {"params": state.eval_params, "model_state": state.model_state}
+    model = weights.keep(model, embedding_arrays(run))
+    folder = run.workdir / "export"
+    partial = run.workdir / ".export.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    weights.write(
+        partial,
+        model,
+        {**config, "train": {**config["train"], "ema": None}},
+        step=int(state.step),
+        shapes=run.data.shapes(run.method.embed_keys),
+        source=f"run {run.workdir.name}, step {int(state.step)}",
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    count = sum(leaf.size for leaf in jax.tree.leaves(model))
+    print(f"{count / 1e6:.2f} M numbers of step {int(state.step)}: {folder}")
 
 
 def embed(
@@ -150,11 +193,11 @@ def write_results(
     (run.workdir / "finished").unlink(missing_ok=True)  # what was there is replaced
     rows = [row for evaluation in evaluations for row in evaluation.rows]
     print(f"\n{tables.results_table(rows)}")
-    for evaluation in evaluations:
-        for note in evaluation.notes:
-            print(f"note: {note}")
+    for note in dict.fromkeys(n for one in evaluations for n in one.notes):
+        print(f"note: {note}")
     suffix = "" if run.eval_options.split == "test" else f"_{run.eval_options.split}"
     curves = [curve for evaluation in evaluations for curve in tables.cmc(evaluation)]
+    pairs = [pair for one in evaluations for pair in tables.view_pairs(one)]
     split, chosen = eval_rows(run, run.eval_options.split)
     about = {
         "dataset": run.data.name,
@@ -164,7 +207,11 @@ def write_results(
         "environment": environment(),
     }
     tables.write_json(
-        run.workdir / f"results{suffix}.json", rows, run=about, cmc=curves
+        run.workdir / f"results{suffix}.json",
+        rows,
+        run=about,
+        cmc=curves,
+        view_pairs=pairs,
     )
     tables.write_csv(run.workdir / f"results{suffix}.csv", rows)
     write_report(run, state, evaluations, run.workdir / f"report{suffix}.html")

@@ -1,7 +1,7 @@
 """The command line: flags and mode, nothing else.
 
 python -m gaitjax.main --config configs/walkers.py [--config.optim.lr=1e-3]
-    [--mode train|evaluate|extract] [--workdir DIR] [--device cpu|gpu|tpu]
+    [--mode train|evaluate|extract|export] [--workdir DIR] [--device cpu|gpu|tpu]
 python -m gaitjax.main --mode doctor
 """
 
@@ -30,7 +30,7 @@ WORKDIR = flags.DEFINE_string(
 MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "evaluate", "extract", "doctor"],
+    ["train", "evaluate", "extract", "export", "doctor"],
     "What to do; doctor looks at the environment and needs no config.",
 )
 DEVICE = flags.DEFINE_enum(
@@ -55,6 +55,7 @@ def main(argv: list[str]) -> int | None:
         "train": train.train,
         "evaluate": evaluate.evaluate_run,
         "extract": evaluate.extract_run,
+        "export": evaluate.export_run,
     }
     # Outside the train loop (which saves first) a SIGTERM ends like any error, so
     # that the processes that make data end, too.

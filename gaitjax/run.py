@@ -23,7 +23,7 @@ from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
 from gaitjax.methods import api
 from gaitjax.retrieval import protocols
-from gaitjax.runtime import checkpoint, mesh
+from gaitjax.runtime import checkpoint, mesh, weights
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import Precision, compute_dtype, with_products
 from gaitjax.runtime.state import TrainState, init_state, make_step, stream
@@ -292,6 +292,11 @@ def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
 
     The newest checkpoint of the workdir, else `train.init_from`, else fresh.
     """
+    if weights.read_about(run.workdir) is not None:
+        raise GaitError(
+            f"{run.workdir} holds weights alone; train in another --workdir with "
+            f"train.init_from={run.workdir}"
+        )
     latest = run.checkpoints.latest()
     if latest is not None:
         side = read_side(run, latest)
@@ -363,8 +368,31 @@ def restore_model(run: Run) -> TrainState:
             f"{run.workdir} has no {which} checkpoint; train it first (--mode train"
             f"{', with ckpt.best' if best else ''})"
         )
-    read_side(run, step)
+    about = weights.read_about(run.workdir)
+    if about is not None:
+        state = restore_weights(run, step, about)
+    else:
+        read_side(run, step)
+        state = run.checkpoints.restore_model(step, run.like)
     if step < run.options.steps:
         print(f"note: step {step} of {run.options.steps} in this recipe")
-    state = run.checkpoints.restore_model(step, run.like)
     return state.replace(step=np.int32(step))
+
+
+def restore_weights(run: Run, step: int, about: Mapping[str, Any]) -> TrainState:
+    """The state of a folder of weights, whose classifier may be any or none."""
+    weights.check_shapes(
+        about, run.data.shapes(about["weights"]["shapes"]), run.workdir
+    )
+    saved = run.checkpoints.saved_model(step, mesh.replicated(run.mesh))
+    return weights.fill(saved, run.like, embedding_arrays(run), run.workdir)
+
+
+def embedding_arrays(run: Run) -> set[str]:
+    """Names of the arrays that embeddings depend on, under params and model_state."""
+    batch = example_batch(run.data, run.method)
+    model = {"params": run.like.params, "model_state": run.like.model_state}
+    return weights.used_arrays(
+        lambda model: run.method.embed(model["params"], model["model_state"], batch),
+        model,
+    )

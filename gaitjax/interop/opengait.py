@@ -77,6 +77,15 @@ def network_of(
     return module.network(model_cfg, dataset_name)
 
 
+def table_of(backbone: str, args: Mapping[str, Any]) -> Table:
+    """The table of a backbone with all its arguments."""
+    table = importlib.import_module(f"gaitjax.interop.tables.{backbone}").table
+    if backbone == "gaitgl":
+        return table(args["convs"] > 1)
+    depends = {"deepgaitv2": "mode", "gaitpart": "layers", "smplgait": "layers"}
+    return table(args[depends[backbone]]) if backbone in depends else table()
+
+
 def to_flax(state_dict: Mapping[str, np.ndarray], table: Table, num_parts: int) -> dict:
     """{torch key: array} -> {"params": ..., "batch_stats": ...}, float32.
 

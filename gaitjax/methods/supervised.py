@@ -105,7 +105,7 @@ def make_backbone(
     name: str, args: Mapping, num_classes: int, dtype: jnp.dtype
 ) -> nn.Module:
     """The network of `backbones/<name>.py`; wrong names and fields are explained."""
-    build = _backbone(name).make
+    build = find_backbone(name).make
     check(build, args, "method_args.backbone_args")
     return build(num_classes, dtype, **args)
 
@@ -115,7 +115,7 @@ def check_count(backbone: str, inputs: Sequence[str]) -> None:
 
     A backbone without them takes one modality, whichever.
     """
-    wanted = getattr(_backbone(backbone), "INPUTS", None)
+    wanted = getattr(find_backbone(backbone), "INPUTS", None)
     if wanted and set(inputs) != set(wanted):
         raise GaitError(
             f"method_args.inputs: backbone {backbone} takes {', '.join(wanted)}, got "
@@ -128,7 +128,8 @@ def check_count(backbone: str, inputs: Sequence[str]) -> None:
         )
 
 
-def _backbone(name: str) -> types.ModuleType:
+def find_backbone(name: str) -> types.ModuleType:
+    """The module `backbones/<name>.py`."""
     here = {module.name for module in pkgutil.iter_modules(backbones.__path__)}
     if name not in here:
         raise GaitError(unknown(name, here, "backbone"))

@@ -2,7 +2,7 @@
 
 Three items: `model` (params, model_state, ema), `optim` (the optimiser's state) and
 `side` (JSON: step, round and its labels, config, label names, versions).
-Evaluation reads `model` alone.
+Evaluation reads `model` alone; weights alone (see `weights`) have no `optim`.
 """
 
 from __future__ import annotations
@@ -98,6 +98,17 @@ class Checkpoints:
         metrics = dict(metrics) if metrics and self.best else None
         with self._explained():
             self._manager.save(step, args=items, metrics=metrics, force=True)
+
+    def save_model(
+        self, step: int, model: Mapping[str, Any], side: Mapping[str, Any]
+    ) -> None:
+        """A checkpoint of parameters and model state alone (see `runtime.weights`)."""
+        items = ocp.args.Composite(
+            model=ocp.args.StandardSave(dict(model)),
+            side=ocp.args.JsonSave(dict(side)),
+        )
+        with self._explained():
+            self._manager.save(step, args=items, force=True)
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The whole state of a step, in the structure and sharding of `like`."""
@@ -222,6 +233,12 @@ def take_matching(saved: Any, wanted: Any) -> tuple[Any, int]:
         return other
 
     return jax.tree_util.tree_map_with_path(pick, wanted), kept
+
+
+def names(tree: Any) -> list[str]:
+    """The name of every leaf, in the order of the leaves."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return ["/".join(_key(k) for k in path) for path, _ in leaves]
 
 
 def _model(state: TrainState) -> dict[str, Any]:
