@@ -84,6 +84,7 @@ def export_run(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) 
         {**config, "train": {**config["train"], "ema": None}},
         step=int(state.step),
         shapes=run.data.shapes(run.method.embed_keys),
+        num_classes=len(run.data.names),
         source=f"run {run.workdir.name}, step {int(state.step)}",
     )
     shutil.rmtree(folder, ignore_errors=True)

@@ -61,6 +61,7 @@ def test_config_json_says_what_it_is(trained):
     assert about["weights"] == {
         "step": 3,
         "shapes": {"sils": [64, 44]},
+        "num_classes": 6,
         "source": "run run, step 3",
     }
     assert about["method"] == config["method"]
@@ -126,6 +127,7 @@ def test_a_network_without_statistics(tiny_config, tmp_path):
         {key: tiny_config[key] for key in ("method", "method_args")},
         step=0,
         shapes={"sils": (64, 44)},
+        num_classes=0,
         source="a test",
     )
     config = weights.adopt(tiny_config, tmp_path / "out")

@@ -45,7 +45,8 @@ def test_command_is_one_that_works(page, line):
             if flag.startswith("config."):
                 _set(config, flag.removeprefix("config."), value)
         runs.check_config(config.to_dict())
-        assert flags.get("mode", "train") in ("train", "evaluate", "extract")
+        modes = ("train", "evaluate", "extract", "export")
+        assert flags.get("mode", "train") in modes
     elif words[0] == "python":
         assert (ROOT / words[1]).exists()
         usage = (ROOT / words[1]).read_text()

@@ -21,6 +21,7 @@ from gaitjax.interop.opengait import (
     BUFFERS,
     Network,
     network_of,
+    path_of,
     table_of,
     to_flax,
     to_torch,
@@ -71,8 +72,11 @@ def convert(
         {"method": "supervised", "method_args": method_args},
         step=step,
         shapes=shapes,
+        num_classes=network.num_classes,
         source=f"OpenGait checkpoint {pathlib.Path(path).name}, {step} iterations",
     )
+    report = key_report(state, network)
+    (pathlib.Path(out) / "keys.txt").write_text("\n".join(report) + "\n")
     count = sum(x.size for key, x in state.items() if "running_" not in key)
     return (
         f"{out}: {network.backbone}, {count / 1e6:.2f} M parameters, "
@@ -210,6 +214,17 @@ def check_keys(
             f"{name} is not a checkpoint of this {network.backbone}: {listed}; give "
             "the config that it was trained with"
         )
+
+
+def key_report(state: Mapping[str, np.ndarray], network: Network) -> list[str]:
+    """A line per key of the checkpoint: its shape, and the variable it became."""
+    lines = []
+    for key, array in state.items():
+        what = "left out"
+        if not key.endswith(BUFFERS):
+            what = f"-> {path_of(key, network.table)}"
+        lines.append(f"{key} {list(array.shape)} {array.dtype} {what}")
+    return lines
 
 
 def wanted_shapes(

@@ -150,12 +150,17 @@ def torch_key(path: str, table: Table) -> tuple[str, Layout] | None:
     return None
 
 
-def variable_of(key: str, variables: Mapping[str, Any], table: Table) -> Any:
-    """The entry of Flax `variables` that stands for a torch key, in Flax layout."""
+def path_of(key: str, table: Table) -> str:
+    """The Flax path that a torch key has."""
     target = _lookup(key, table)
     if target is None:
         raise KeyError(key)
-    for name in target[0].split("/"):
+    return target[0]
+
+
+def variable_of(key: str, variables: Mapping[str, Any], table: Table) -> Any:
+    """The entry of Flax `variables` that stands for a torch key, in Flax layout."""
+    for name in path_of(key, table).split("/"):
         variables = variables[name]
     return variables
 

@@ -30,17 +30,24 @@ def write(
     *,
     step: int,
     shapes: Mapping[str, tuple[int, ...]],
+    num_classes: int,
     source: str,
 ) -> None:
     """Makes the folder. model: `params` and `model_state`. config: `method` and
-    `method_args` at least. shapes: of one frame of each input. source: for people.
+    `method_args` at least. shapes: of one frame of each input. num_classes: labels in
+    training. source: for people.
     """
     folder = pathlib.Path(folder).absolute()
     if folder.exists() and any(folder.iterdir()):
         raise GaitError(f"{folder} is not empty; choose another folder, or delete it")
     folder.mkdir(parents=True, exist_ok=True)
     shapes = {key: list(shape) for key, shape in shapes.items()}
-    about = {"step": step, "shapes": shapes, "source": source}
+    about = {
+        "step": step,
+        "shapes": shapes,
+        "num_classes": num_classes,
+        "source": source,
+    }
     config = {**config, "weights": about}
     checkpoints = checkpoint.open_checkpoints(folder)
     checkpoints.save_model(step, model, {"step": step, "config": config})

@@ -63,6 +63,14 @@ def test_converted_checkpoint_gives_torch_embeddings(name, wanted, how, tmp_path
     config, _ = saved(out)
     assert config["weights"]["step"] == (60000 if name == "gaitbase" else 0)
     assert config["weights"]["shapes"] == {"sils": [16, 8]}
+    assert config["weights"]["num_classes"] == 5
+    report = (out / "keys.txt").read_text().splitlines()
+    assert len(report) == len(fixtures.arrays("state/"))
+    kind = "float32" if name == "gaitbase" else "float16"
+    assert report[0] == (
+        f"Backbone.forward_block.conv1.conv.weight [4, 1, 3, 3] {kind} -> "
+        "params/backbone/stem/conv/kernel"
+    )
     assert config["method_args"]["backbone_args"] == {
         "channels": [4, 8],
         "strides": [1, 2],
@@ -131,6 +139,10 @@ def test_the_classifier_is_the_checkpoint_s_own(tmp_path):
         ("model_cfg: {model: GaitFormer}", "unknown model of OpenGait GaitFormer"),
         ("model_cfg: {model: DeepGaitV2}", "no network can be read from it"),
         ("- 1", "no network can be read from it"),
+        (
+            "model_cfg: {model: Baseline, backbone_cfg: {type: Plain}}",
+            "expected backbone_cfg of type ResNet9 .* got type Plain",
+        ),
         ("a: [", "is no YAML"),
     ],
 )

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gaitjax.errors import GaitError
 from gaitjax.interop.opengait import Network, Table, conv, norm, parts, pointwise2, same
 
 
 def network(model_cfg: Mapping[str, Any], dataset_name: str | None) -> Network:
     """Three input channels are LidarGait's range views."""
     backbone = model_cfg["backbone_cfg"]
+    kind = backbone.get("type", "ResNet9"), backbone.get("maxpool", False)
+    if kind != ("ResNet9", False):
+        raise GaitError(
+            "Baseline: expected backbone_cfg of type ResNet9 with maxpool false, got "
+            f"type {kind[0]} with maxpool {kind[1]}; there is no such network here"
+        )
     bins = tuple(model_cfg["bin_num"])
     return Network(
         backbone="gaitbase",
