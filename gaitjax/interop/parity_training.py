@@ -24,9 +24,9 @@ from gaitjax.runtime.precision import with_products
 
 TOLERANCE = 1e-5
 # A maximum can switch with rounding: the reference's own gradients then move by up to
-# 1 % (values) and 0.1 % (norms), and with them whatever comes after.
-VALUE_TOLERANCE = 2e-2
-NORM_TOLERANCE = 2e-3
+# 1 % (values) and 0.1 % (norms), ours by 2 % where weights change by 1e-7 (DeepGaitV2).
+VALUE_TOLERANCE = 4e-2
+NORM_TOLERANCE = 4e-3
 # Noise of 1e-7 on the weights moves the loss of the second step by 1e-3 (DeepGaitV2).
 SECOND_TOLERANCE = 5e-3
 COUNT_TOLERANCE = 1e-3  # a triplet at the border of the margin
