@@ -144,6 +144,8 @@ def curves(jobs: list[dict]) -> Figure:
         )
         axes.set_ylabel("Rank-1 %")
         axes.set_xscale("log", base=2)
+        ticks = sorted({x for points in series.values() for x, _ in points})
+        axes.set_xticks(ticks, ticks)
         axes.grid(alpha=0.3)
         if series:
             axes.legend(frameon=False)
@@ -153,7 +155,7 @@ def curves(jobs: list[dict]) -> Figure:
 def heat_maps(jobs: list[dict]) -> Figure:
     """Probe view x gallery view of every set that has view pairs."""
     tables = list(view_tables(jobs))
-    figure = Figure((3.6 * max(len(tables), 1), 3.9), layout="constrained")
+    figure = Figure((3.4 * max(len(tables), 1), 4.6), layout="constrained")
     row = np.atleast_1d(figure.subplots(1, max(len(tables), 1)))
     for axes, (job, table) in zip(row, tables, strict=False):
         axes.imshow(np.array(table["cells"], float), vmin=0, vmax=100)
