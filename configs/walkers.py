@@ -25,8 +25,11 @@ def get_config(variant: str | None = None) -> ConfigDict:
     return config
 
 
-def narrow(config: ConfigDict, twin: str) -> None:
-    """A walkers set, and a recipe that learns it in minutes on two CPU cores."""
+def narrow(config: ConfigDict, twin: str, **sizes) -> None:
+    """A walkers set, and a recipe that learns it in minutes on two CPU cores.
+
+    sizes: of the network; without them GaitBase's.
+    """
     config.data.name = twin
     config.data.args = common.section(walkers.make_builder)
     config.data.p, config.data.k, config.data.frames = 12, 4, 3
@@ -34,7 +37,8 @@ def narrow(config: ConfigDict, twin: str) -> None:
     config.train.ema = 0.98
     config.ckpt.every = 250
     config.method_args.downsample = 2  # 64 x 44 -> 32 x 22
-    network(config).update(channels=(16, 32, 64), strides=(2, 1, 1), features=64)
+    usual = dict(channels=(16, 32, 64), strides=(2, 1, 1), features=64)
+    network(config).update(sizes or usual)
     config.optim.update(
         name="adamw", lr=3e-3, weight_decay=5e-4, schedule="cosine", warmup=72
     )
@@ -49,11 +53,11 @@ def network(config: ConfigDict) -> ConfigDict:
     return config.method_args.backbone_args
 
 
-def tiny(config: ConfigDict) -> None:
-    """Seconds: a few people, a few steps, the same code."""
+def tiny(config: ConfigDict, **sizes) -> None:
+    """Seconds: a few people, a few steps, the same code. sizes: as in `narrow`."""
     config.data.args.update(num_train=6, num_test=4, frames=8)
     config.data.p, config.data.k, config.data.frames = 4, 2, 4
-    network(config).update(channels=(4, 8, 8), features=8)
+    network(config).update(sizes or dict(channels=(4, 8, 8), features=8))
     config.optim.warmup = 2
     config.train.steps = 8
     config.ckpt.every = 3

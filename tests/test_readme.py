@@ -39,7 +39,8 @@ def test_command_is_one_that_works(page, line):
             return
         path, _, variant = flags["config"].partition(":")
         assert (ROOT / path).exists()
-        module = importlib.import_module(f"configs.{pathlib.Path(path).stem}")
+        name = ".".join(pathlib.Path(path).with_suffix("").parts)
+        module = importlib.import_module(name)
         config = module.get_config(variant)
         for flag, value in flags.items():
             if flag.startswith("config."):

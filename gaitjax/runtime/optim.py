@@ -27,6 +27,7 @@ def make_optimizer(
     milestones: tuple[int, ...] = (),
     gamma: float = 0.1,
     final_lr: float = 0.0,
+    decay_steps: int | None = None,
     hold: int = 1,
     warmup: int = 0,
     clip: float | None = None,
@@ -37,14 +38,15 @@ def make_optimizer(
     `weight_decay` is an L2 term on everything, batch norm and biases included, for
     sgd and adam (what the field's recipes mean by it), and decoupled for adamw.
     schedule: `multistep` multiplies by gamma at each milestone; `cosine` falls to
-    final_lr at the last step, constant over stretches of `hold` steps (SwinGait's
-    1000). `warmup` steps rise linearly before it. `clip` bounds the gradient's
-    global norm. `groups` are (pattern, factor on lr, factor on decay); the first
-    whose pattern is found in a parameter's path counts.
+    final_lr until step `decay_steps` (None: the last) and stays there, constant over
+    stretches of `hold` steps (SwinGait's 1000). `warmup` steps rise linearly before
+    it. `clip` bounds the gradient's global norm. `groups` are (pattern, factor on lr,
+    factor on decay); the first whose pattern is found in a parameter's path counts.
     """
-    rate = _schedule(steps, schedule, lr, milestones, gamma, final_lr, hold, warmup)
-    at_least(1, optim__hold=hold)
+    at_least(1, optim__hold=hold, optim__decay_steps=decay_steps)
     at_least(0, optim__warmup=warmup)
+    end = steps if decay_steps is None else decay_steps
+    rate = _schedule(end, schedule, lr, milestones, gamma, final_lr, hold, warmup)
     rule = _rule(name, momentum, weight_decay, rate, 1.0, 1.0)
     if groups:
         rules = {

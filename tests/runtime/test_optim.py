@@ -99,6 +99,12 @@ def test_cosine_and_its_stretches():
     np.testing.assert_allclose(held, want[np.arange(10) // 4 * 4], rtol=1e-5)
 
 
+def test_cosine_that_ends_before_the_run():
+    got = rates(10, lr=2.0, schedule="cosine", final_lr=0.2, decay_steps=5)
+    want = 0.2 + 1.8 * 0.5 * (1 + np.cos(np.pi * np.arange(5) / 5))
+    np.testing.assert_allclose(got, [*want, *[0.2] * 5], rtol=1e-5)
+
+
 def test_clip_bounds_the_global_norm():
     norm = np.sqrt(0.3**2 + 0.1**2 + 0.2**2 + 0.7**2)
     options = dict(name="sgd", lr=1.0, momentum=0.0, weight_decay=0.0)
