@@ -31,6 +31,7 @@ def test_config_of_the_reference():
     assert first.num_classes == 0 and first.args == second.args
 
 
+@pytest.mark.slow
 def test_padding_does_not_matter(x):
     model = make(5, jnp.float32, dropout=0.0, **SMALL)
     assert small_networks.padding_error(model, x[:2], (4, 3)) < 1e-5

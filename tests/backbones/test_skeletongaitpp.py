@@ -43,6 +43,7 @@ def test_padded_batch_equals_single_sequences(x):
     assert small_networks.padding_error(model, three, (5, 1, 3)) < 1e-5
 
 
+@pytest.mark.slow
 def test_masked_training_equals_the_same_frames_unpadded(x):
     model = make(5, jnp.float32, bins=(4,), **SMALL)
     assert small_networks.masked_training_error(model, x, 3) < 1e-4

@@ -202,6 +202,7 @@ def test_items_are_chosen_by_pattern(folder):
         parity.items(folder / "train")
 
 
+@pytest.mark.slow
 def test_the_tool_exits_1_past_a_tolerance(folder, tmp_path):
     """A row per item; 2 where there is nothing to compare."""
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
