@@ -24,6 +24,34 @@ from gaitjax.ops.pooling import horizontal_pyramid, temporal_max
 STRIDES = (1, 2, 2, 1)
 
 
+class Trunk(nn.Module):
+    """DeepGaitV2 up to its last feature maps; the first stage is always 2d.
+
+    blocks: per stage. stem: False for stages that go on where another network stopped.
+    """
+
+    mode: str = "p3d"
+    blocks: Sequence[int] = (1, 1, 1, 1)
+    channels: Sequence[int] = (64, 128, 256, 512)
+    strides: Sequence[int] = STRIDES
+    stem: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
+        """x [n, t, h, w, c], mask [n, t] -> [n, t, h', w', channels[-1]]."""
+        x = x.astype(self.dtype)
+        if self.stem:
+            stem = FrameConv(self.channels[0], dtype=self.dtype, name="layer0")
+            x = stem(x, mask, train=train)
+        stages = zip(self.channels, self.strides, self.blocks, strict=True)
+        for i, (features, stride, blocks) in enumerate(stages, 1):
+            mode = "2d" if i == 1 and self.stem else self.mode
+            stage = Stage(mode, features, stride, blocks, self.dtype, name=f"layer{i}")
+            x = stage(x, mask, train=train)
+        return x
+
+
 class DeepGaitV2(nn.Module):
     """Embeddings before the BNNeck; logits where `num_classes` is not 0.
 
@@ -48,15 +76,10 @@ class DeepGaitV2(nn.Module):
 
         h and w are such that the last feature map can be cut into `bins`.
         """
-        stem = FrameConv(self.channels[0], dtype=self.dtype, name="layer0")
-        x = stem(x.astype(self.dtype), mask, train=train)
-        modes = ("2d", self.mode, self.mode, self.mode)
-        stages = zip(modes, self.channels, STRIDES, self.layers, strict=True)
-        for i, (mode, features, stride, blocks) in enumerate(stages, 1):
-            stage = Stage(mode, features, stride, blocks, self.dtype, name=f"layer{i}")
-            x = stage(x, mask, train=train)
+        trunk = Trunk(self.mode, self.layers, self.channels, dtype=self.dtype)
+        nn.share_scope(self, trunk)  # its layers are ours: layer0 to layer4
         return heads(
-            x,
+            trunk(x, mask, train=train),
             mask,
             train,
             num_classes=self.num_classes,

@@ -22,11 +22,15 @@ from gaitjax.ops.pooling import horizontal_pyramid, temporal_max
 
 
 class ResNet9(nn.Module):
-    """A 3 x 3 stem without pooling and one residual stage per entry of channels."""
+    """A 3 x 3 stem without pooling and one residual stage per entry of channels.
+
+    stem: False for stages that go on where another network stopped.
+    """
 
     channels: Sequence[int] = (64, 128, 256, 512)
     strides: Sequence[int] = (1, 2, 2, 1)
     blocks: Sequence[int] | None = None  # per stage; None is one each
+    stem: bool = True
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -35,8 +39,9 @@ class ResNet9(nn.Module):
         n, t = mask.shape
         mask = mask.reshape(n * t, 1, 1, 1)
         x = x.reshape(n * t, *x.shape[2:]).astype(self.dtype)  # frames are independent
-        x = Conv(self.channels[0], dtype=self.dtype, name="stem")(x)
-        x = nn.relu(BatchNorm(dtype=self.dtype, name="bn1")(x, mask, train=train))
+        if self.stem:
+            x = Conv(self.channels[0], dtype=self.dtype, name="stem")(x)
+            x = nn.relu(BatchNorm(dtype=self.dtype, name="bn1")(x, mask, train=train))
         blocks = self.blocks or (1,) * len(self.channels)
         stages = zip(self.channels, self.strides, blocks, strict=True)
         for stage, (features, stride, count) in enumerate(stages, 1):

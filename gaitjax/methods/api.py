@@ -65,7 +65,8 @@ class Method:
 
 def find(name: str) -> Callable[..., Method]:
     """The `make` of a method, by the name of its module (dotted: as it is)."""
-    here = {module.name for module in pkgutil.iter_modules(methods.__path__)} - {"api"}
+    modules = {module.name for module in pkgutil.iter_modules(methods.__path__)}
+    here = modules - {"api", "streams"}  # what methods share
     if "." not in name and name not in here:
         raise GaitError(unknown(name, here, "method"))
     path = name if "." in name else f"{methods.__name__}.{name}"

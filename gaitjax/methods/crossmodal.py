@@ -4,30 +4,33 @@ by the LiDAR?
 One encoder per modality, then FCs and BNNecks that both share, which makes one space
 of their embeddings. Trained with a batch-all triplet between the modalities in both
 directions and cross-entropy on both. This is L_disc of DiffCrossGait without its
-diffusion, and the baseline of MMGait but for its layers (there stages 2-4 are
-shared, FCs and BNNecks are not).
+diffusion. With `shared_stages=3, shared_head=False` it is MMGait's baseline: a first
+stage per modality, then shared ones, and FCs and BNNecks for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gaitjax.backbones.gaitbase import ResNet9, check_sizes
+from gaitjax.backbones.gaitbase import check_sizes
+from gaitjax.data import schema
 from gaitjax.errors import GaitError
-from gaitjax.layers.parts import SeparateBNNecks, SeparateFCs
 from gaitjax.losses.classification import part_cross_entropy
 from gaitjax.losses.triplet import triplet_from_distances
 from gaitjax.methods.api import Batch, Info, Method, Tree
-from gaitjax.methods.supervised import check_input
+from gaitjax.methods.streams import (
+    Arrays,
+    Encoders,
+    SharedHead,
+    TrunkName,
+    encoders_of,
+)
+from gaitjax.methods.supervised import as_input, check_input
 from gaitjax.ops.distance import part_distances
-from gaitjax.ops.frames import network_input
-from gaitjax.ops.pooling import horizontal_pyramid, temporal_max
-
-Arrays = dict[str, jax.Array]  # by modality
 
 
 def make(
@@ -35,8 +38,13 @@ def make(
     *,
     dtype: jnp.dtype = jnp.float32,
     inputs: tuple[str, ...] = ("sils", "ranges"),
+    binary: tuple[str, ...] = (),
+    encoder: TrunkName = "resnet9",
     channels: tuple[int, ...] = (64, 128, 256, 512),
     strides: tuple[int, ...] = (1, 2, 2, 1),
+    blocks: tuple[int, ...] | None = None,
+    shared_stages: int = 0,
+    shared_head: bool = True,
     bins: tuple[int, ...] = (16,),
     features: int = 256,
     downsample: int = 1,
@@ -46,33 +54,27 @@ def make(
     ce_scale: float = 16.0,
     ce_smoothing: float = 0.1,
 ) -> Method:
-    """inputs: the two modalities. downsample: of both, see `ops.frames`.
+    """inputs: the two modalities; `points` get a small PointNet.
 
-    channels, strides, bins, features: of both encoders, as in `backbones.gaitbase`.
-    Weights are per direction and per modality (all 1 in MMGait); 0 switches off.
+    binary: those of which only the outline is taken. downsample: of both, see
+    `ops.frames`. encoder: what makes maps of images; channels, strides, blocks: its
+    stages. shared_stages: how many of the last ones both modalities go through.
+    shared_head: one of FCs and BNNecks for both. Weights are per direction and per
+    modality (all 1 in MMGait); 0 switches off.
     """
-    if len(inputs) != 2 or len(set(inputs)) != 2:
-        raise GaitError(
-            f"method_args.inputs: expected two modalities, got {', '.join(inputs)}; "
-            "give two different ones, or take the method supervised for one"
-        )
-    for key in inputs:
-        check_input(info, key, downsample, "inputs")
+    check_inputs(info, inputs, binary, downsample)
     check_sizes("method_args", channels, strides, bins, features)
-    model = CrossModal(
-        info.num_classes if ce_weight else 0,
-        tuple(channels),
-        tuple(strides),
-        tuple(bins),
-        features,
-        dtype,
+    encoders = encoders_of(
+        encoder, channels, strides, blocks, bins, shared_stages, dtype
     )
+    num_classes = info.num_classes if ce_weight else 0
+    model = CrossModal(num_classes, encoders, tuple(bins), features, shared_head)
+
+    def frames(batch: Batch) -> Arrays:
+        return frames_of(batch, inputs, binary, downsample)
 
     def run(variables: Tree, batch: Batch, **kwargs):
         return model.apply(variables, frames(batch), batch["mask"], **kwargs)
-
-    def frames(batch: Batch) -> Arrays:
-        return {key: network_input(batch[key], downsample) for key in inputs}
 
     def init(rng: jax.Array, batch: Batch) -> tuple[Tree, Tree]:
         variables = dict(model.init(rng, frames(batch), batch["mask"], train=False))
@@ -84,18 +86,7 @@ def make(
         variables = {"params": params, **model_state}
         mutable = tuple(model_state)
         out, model_state = run(variables, batch, train=True, mutable=mutable)
-        total, metrics = jnp.zeros(()), {}
-        if triplet_weight:
-            term, metrics = cross_triplet(
-                out["embeddings"], batch["label"], margin=margin
-            )
-            total += triplet_weight * term
-        if ce_weight:
-            term, values = cross_entropies(
-                out["logits"], batch["label"], scale=ce_scale, smoothing=ce_smoothing
-            )
-            total += ce_weight * term
-            metrics |= values
+        total, metrics = discriminative(out, batch["label"])
         return total, (model_state, metrics)
 
     def embed(
@@ -104,6 +95,9 @@ def make(
         out = run({"params": params, **model_state}, batch, train=False)
         return out["embeddings"]
 
+    discriminative = discriminative_loss(
+        margin, triplet_weight, ce_weight, ce_scale, ce_smoothing
+    )
     return Method(
         train_keys=tuple(inputs),
         embed_keys=tuple(inputs),
@@ -111,6 +105,73 @@ def make(
         loss=loss,
         embed=embed,
     )
+
+
+def check_inputs(
+    info: Info, inputs: Sequence[str], binary: Sequence[str], downsample: int
+) -> None:
+    """Raises GaitError unless these are two modalities of the data."""
+    if len(inputs) != 2 or len(set(inputs)) != 2:
+        raise GaitError(
+            f"method_args.inputs: expected two modalities, got {', '.join(inputs)}; "
+            "give two different ones, or take the method supervised for one"
+        )
+    for key in inputs:
+        check_input(info, key, downsample, "inputs")
+    for key in binary:
+        if key not in inputs or not schema.modality(key).image:
+            raise GaitError(
+                f"method_args.binary: expected images among {', '.join(inputs)}, got "
+                f"{key}; leave it out"
+            )
+
+
+def frames_of(
+    batch: Batch, inputs: Sequence[str], binary: Sequence[str], downsample: int
+) -> Arrays:
+    """What encoders take of a batch; of `binary` modalities the outline alone."""
+    frames = {}
+    for key in inputs:
+        x = batch[key]
+        if key in binary:
+            x = outline(x)
+        frames[key] = as_input(key, x, downsample)
+    return frames
+
+
+def outline(frames: jax.Array) -> jax.Array:
+    """u8 [n, t, h, w, c] -> u8 [n, t, h, w]: 255 wherever a channel is not 0.
+
+    A LiDAR range view becomes a pseudo-silhouette.
+    """
+    lit = frames > 0
+    return jnp.where(lit.any(-1) if frames.ndim == 5 else lit, 255, 0).astype(jnp.uint8)
+
+
+def discriminative_loss(
+    margin: float,
+    triplet_weight: float,
+    ce_weight: float,
+    ce_scale: float,
+    ce_smoothing: float,
+) -> Callable[[Mapping[str, Arrays], jax.Array], tuple[jax.Array, dict]]:
+    """Of a network's outputs and labels: `cross_triplet` + `cross_entropies`."""
+
+    def loss(
+        out: Mapping[str, Arrays], labels: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        total, metrics = jnp.zeros(()), {}
+        if triplet_weight:
+            term, metrics = cross_triplet(out["embeddings"], labels, margin=margin)
+            total += triplet_weight * term
+        if ce_weight:
+            options = dict(scale=ce_scale, smoothing=ce_smoothing)
+            term, values = cross_entropies(out["logits"], labels, **options)
+            total += ce_weight * term
+            metrics |= values
+        return total, metrics
+
+    return loss
 
 
 def cross_triplet(
@@ -146,77 +207,30 @@ def cross_entropies(
     return total, metrics
 
 
-class Encoder(nn.Module):
-    """ResNet9 on every frame of one modality and the maximum over time."""
-
-    channels: Sequence[int]
-    strides: Sequence[int]
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
-        """x [n, t, h, w, c], mask [n, t] -> [n, h', w', channels[-1]]."""
-        resnet = ResNet9(self.channels, self.strides, dtype=self.dtype, name="backbone")
-        return temporal_max(resnet(x, mask, train=train), mask)
-
-
-class SharedHead(nn.Module):
-    """Strips, FCs and BNNecks that all modalities go through in one call.
-
-    In training the BNNecks' statistics are therefore those of both modalities
-    together, as the running ones are: not stated in the DiffCrossGait paper. Two
-    calls would normalise each modality by itself, which takes away the very
-    difference between them, and the test could not do the same.
-    """
-
-    num_classes: int
-    bins: Sequence[int]
-    features: int
-
-    @nn.compact
-    def __call__(
-        self, maps: Mapping[str, jax.Array], *, train: bool
-    ) -> dict[str, Arrays]:
-        """Feature maps [n, h, w, c] -> embeddings [n, p, d], logits [n, p, k], each
-        by modality; maps may differ in h and w. No logits where num_classes is 0."""
-        strips = [
-            horizontal_pyramid(x.astype(jnp.float32), self.bins) for x in maps.values()
-        ]  # [n, p, c] each
-        # Modalities lie within sequences, so that a batch sharded over n stays so.
-        n, m = len(strips[0]), len(strips)
-        x = jnp.stack(strips, 1).reshape(n * m, *strips[0].shape[1:])  # [n m, p, c]
-        outputs = {"embeddings": SeparateFCs(self.features, name="fcs")(x)}
-        if self.num_classes:
-            necks = SeparateBNNecks(self.num_classes, name="necks")
-            _, outputs["logits"] = necks(outputs["embeddings"], train=train)
-
-        def by_modality(x: jax.Array) -> Arrays:
-            x = x.reshape(n, m, *x.shape[1:])
-            return {key: x[:, i] for i, key in enumerate(maps)}
-
-        return {name: by_modality(x) for name, x in outputs.items()}
-
-
 class CrossModal(nn.Module):
-    """An encoder of its own for every modality, and a head that they share."""
+    """Encoders, and a head that they share, or one each."""
 
     num_classes: int
-    channels: Sequence[int]
-    strides: Sequence[int]
+    encoders: Encoders
     bins: Sequence[int]
     features: int
-    dtype: jnp.dtype = jnp.float32
+    shared_head: bool = True
 
     @nn.compact
     def __call__(
         self, frames: Mapping[str, jax.Array], mask: jax.Array, *, train: bool
     ) -> dict[str, Arrays]:
-        """Frames [n, t, h, w, c] by modality, mask [n, t] -> see `SharedHead`."""
-        maps = {}
-        for key, x in frames.items():
-            encoder = Encoder(
-                self.channels, self.strides, self.dtype, name=f"encoder_{key}"
-            )
-            maps[key] = encoder(x, mask, train=train)
-        head = SharedHead(self.num_classes, self.bins, self.features, name="head")
-        return head(maps, train=train)
+        """Frames by modality, mask [n, t] -> see `SharedHead`."""
+        maps = self.encoders(frames, mask, train=train)
+
+        def head(maps: Arrays, name: str) -> dict[str, Arrays]:
+            made = SharedHead(self.num_classes, self.bins, self.features, name=name)
+            return made(maps, train=train)
+
+        if self.shared_head:
+            return head(maps, "head")
+        outs = [head({key: x}, f"head_{key}") for key, x in maps.items()]
+        return {
+            name: {key: x for out in outs for key, x in out[name].items()}
+            for name in outs[0]
+        }

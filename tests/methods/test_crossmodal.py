@@ -10,6 +10,7 @@ import pytest
 
 from gaitjax.errors import GaitError
 from gaitjax.methods import api, crossmodal
+from gaitjax.methods.streams import encoders_of
 
 SHAPES = {"sils": (32, 22), "ranges": (32, 32, 3), "heatmaps": (32, 22, 2)}
 LABELS = np.array([0, 0, 1, 1, 2, 2], np.int32)
@@ -73,7 +74,8 @@ def test_loss_equals_its_twin():
     method, params, model_state = started(**options)
     batch = make_batch()
     total, (_, metrics) = method.loss(params, model_state, batch, jax.random.key(1))
-    model = crossmodal.CrossModal(3, (4, 6), (2, 1), (16,), 5)
+    encoders = encoders_of("resnet9", (4, 6), (2, 1), None, (16,), 0, jnp.float32)
+    model = crossmodal.CrossModal(3, encoders, (16,), 5)
     frames = {
         "sils": batch["sils"][..., None] / np.float32(255),
         "ranges": batch["ranges"] / np.float32(255),
@@ -145,7 +147,8 @@ def test_gradients_reach_both_encoders_and_what_they_share():
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))
     (_, (state, _)), grads = step(params, make_batch())
-    assert set(params) == {"encoder_sils", "encoder_ranges", "head"}
+    assert set(params) == {"encoders", "head"}
+    assert set(params["encoders"]) == {"sils", "ranges"}
     assert set(params["head"]) == {"fcs", "necks"}
     for path, grad in jax.tree_util.tree_leaves_with_path(grads):
         name = jax.tree_util.keystr(path)
