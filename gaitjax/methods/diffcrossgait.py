@@ -399,10 +399,7 @@ def denoised(
     clean = remove_noise(noisy, guess, left)
 
     def maps(clean: jax.Array) -> Arrays:
-        # Kept in memory: where XLA computes a map twice, rounded differently, the
-        # gradient of a maximum over it finds no element that equals it, and is NaN.
-        back = jax.lax.optimization_barrier(clean * scale + mean)
-        return {key: back[:, i] for i, key in enumerate(keys)}
+        return {key: (clean * scale + mean)[:, i] for i, key in enumerate(keys)}
 
     return Denoised(z, noise, guess, bridge, clean, maps)
 

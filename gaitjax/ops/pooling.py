@@ -35,8 +35,21 @@ def horizontal_pyramid(x: jax.Array, bins: Sequence[int]) -> jax.Array:
                 "strips; choose bins that divide its height"
             )
         strips = x.reshape(n, b, height * width // b, channels)
-        parts.append(strips.mean(2) + strips.max(2))  # [n, b, c]
+        parts.append(strips.mean(2) + first_max(strips, 2))  # [n, b, c]
     return jnp.concatenate(parts, axis=1)
+
+
+def first_max(x: jax.Array, axis: int) -> jax.Array:
+    """Maximum over an axis; its gradient goes to the first largest element, as torch's.
+
+    The gradient of `jnp.max` looks for elements that equal the maximum. Where XLA
+    computes x once for the one and once for the other, rounded differently, there may
+    be none, and it divides by zero: seen on maps that are a product and a sum away
+    from what is kept in memory.
+    """
+    places = jnp.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - axis - 1))
+    first = places == jax.lax.stop_gradient(x).argmax(axis, keepdims=True)
+    return jnp.where(first, x, 0).sum(axis)
 
 
 def mean_around(x: jax.Array, window: int) -> jax.Array:
