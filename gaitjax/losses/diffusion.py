@@ -26,7 +26,13 @@ def alpha_bars(num_steps: int, schedule: Schedule = "linear") -> np.ndarray:
     linear: beta from 1e-4 to 0.02 whatever T is (not stated in the paper; the only one
     that fits its table of thresholds). linear_rescaled: the same times 1000 / T, as if
     every 1000 / T-th step of Ho et al. were taken. cosine: Nichol and Dhariwal 2021.
+    GaitError for fewer steps than there are phases.
     """
+    if num_steps < 3:
+        raise GaitError(
+            f"method_args.num_steps={num_steps}: three phases need at least 3 steps; the "
+            "paper's number is 100"
+        )
     if schedule == "cosine":
         t = np.arange(num_steps + 1) / num_steps
         left = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
@@ -54,11 +60,6 @@ def phase_intervals(
             "large_noise < small_noise < 1, shares of the signal that are left"
         )
     steps = len(left)
-    if steps < 3:
-        raise GaitError(
-            f"method_args.num_steps={steps}: three phases need at least 3 steps; the "
-            "paper's number is 100"
-        )
     last_small = int((left >= small).sum())  # falling: a prefix
     first_large = steps - int((left <= large).sum()) + 1
     note = ""
