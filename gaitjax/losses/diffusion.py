@@ -30,8 +30,8 @@ def alpha_bars(num_steps: int, schedule: Schedule = "linear") -> np.ndarray:
     """
     if num_steps < 3:
         raise GaitError(
-            f"method_args.num_steps={num_steps}: three phases need at least 3 steps; the "
-            "paper's number is 100"
+            f"method_args.num_steps={num_steps}: three phases need at least 3 steps; "
+            "the paper's number is 100"
         )
     if schedule == "cosine":
         t = np.arange(num_steps + 1) / num_steps

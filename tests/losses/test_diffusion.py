@@ -19,9 +19,8 @@ SCHEDULES = ("linear", "linear_rescaled", "cosine")
 
 def boundaries(left, small=0.95, large=0.5, **options):
     """The last step of small noise and the first of large."""
-    (first, t_s), middle, (t_l, last) = phase_intervals(left, small, large, **options)[
-        0
-    ]
+    intervals, _ = phase_intervals(left, small, large, **options)
+    (first, t_s), middle, (t_l, last) = intervals
     assert (first, last) == (1, len(left))
     assert middle == (t_s + 1, t_l - 1)
     return t_s, t_l
@@ -33,7 +32,7 @@ def test_what_is_left_falls_and_never_to_nothing(schedule, num_steps):
     left = alpha_bars(num_steps, schedule)
     assert left.shape == (num_steps,) and left.dtype == np.float64
     assert (np.diff(left) < 0).all()
-    assert 0 < left[-1] and left[0] < 1
+    assert left[-1] > 0 and left[0] < 1
 
 
 def test_schedules_by_their_closed_forms():
@@ -89,9 +88,8 @@ def test_what_is_never_reached_is_the_last_step_with_a_note():
     left = alpha_bars(50)
     intervals, note = phase_intervals(left)
     assert intervals[2] == (50, 50) and intervals[1][1] == 49
-    assert note == "50 steps leave 0.603 of the signal, more than 0.5: " + (
-        "step 50 alone is large noise"
-    )
+    assert note.startswith("50 steps leave 0.603 of the signal, more than 0.5: ")
+    assert note.endswith("step 50 alone is large noise")
     with pytest.raises(GaitError, match="50 steps leave 0.603") as refusal:
         phase_intervals(left, strict=True)
     for cure in ("large_noise", "num_steps", "schedule", "strict_phases"):
