@@ -159,7 +159,8 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
 def group_norm(x: jax.Array, name: str, dtype: jnp.dtype) -> jax.Array:
     """Group norm in 32 groups, fewer where they would have under 8 channels."""
     channels = x.shape[-1]
-    groups = max(g for g in range(1, 33) if channels % g == 0 and g * 8 <= channels + 7)
+    most = min(max(channels // 8, 1), 32)
+    groups = max(g for g in range(1, most + 1) if channels % g == 0)
     return nn.GroupNorm(groups, dtype=dtype, name=name)(x)
 
 
