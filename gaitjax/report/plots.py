@@ -40,7 +40,7 @@ def learning_curves(
         lines = {label: _points(run, name) for label, run in runs.items()}
         if name == "step" or max(map(len, lines.values())) < 2:
             continue
-        figure, axes = _figure(3.0, 2.1)
+        figure, axes = make_axes(3.0, 2.1)
         for number, (label, points) in enumerate(lines.items()):
             if points:
                 axes.plot(*zip(*points, strict=True), label=label, **line_style(number))
@@ -52,7 +52,7 @@ def learning_curves(
 
 def cmc_curves(cmc: Mapping[str, np.ndarray], title: str = "") -> Figure:
     """Rank-k % over k, a line per condition (or per run, [] for one without)."""
-    figure, axes = _figure(4.8, 3.2)
+    figure, axes = make_axes(4.8, 3.2)
     for number, (name, curve) in enumerate(cmc.items()):
         if not len(curve):
             continue
@@ -70,7 +70,7 @@ def cmc_curves(cmc: Mapping[str, np.ndarray], title: str = "") -> Figure:
 def view_heat_map(views: Sequence[str], table: np.ndarray, title: str = "") -> Figure:
     """Rank-1 % of probe view x gallery view: f64[v,v]; grey = undefined."""
     side = 1.2 + 0.29 * len(views)
-    figure, axes = _figure(side, side)
+    figure, axes = make_axes(side, side)
     colours = matplotlib.colormaps["viridis"].with_extremes(bad="#88888855")
     axes.imshow(table, cmap=colours, vmin=0, vmax=100)
     for (row, column), value in np.ndenumerate(table):
@@ -90,7 +90,7 @@ def view_heat_map(views: Sequence[str], table: np.ndarray, title: str = "") -> F
 
 def distance_histogram(genuine: np.ndarray, impostor: np.ndarray) -> Figure:
     """How far apart pairs of the same and of different people are."""
-    figure, axes = _figure(4.8, 3.2)
+    figure, axes = make_axes(4.8, 3.2)
     both = np.concatenate([genuine, impostor])
     edges = np.linspace(both.min(), both.max() + 1e-6, 61)
     for values, label, style in (
@@ -110,7 +110,7 @@ def distance_histogram(genuine: np.ndarray, impostor: np.ndarray) -> Figure:
 
 def det_curve(genuine: np.ndarray, impostor: np.ndarray) -> Figure:
     """False non-matches over false matches, on normal deviates, EER marked."""
-    figure, axes = _figure(3.7, 3.2)
+    figure, axes = make_axes(3.7, 3.2)
     _, *rates = verification.det(genuine, impostor)
     # A rate of 0 only says: less than one pair in so many.
     floors = 0.5 / len(impostor), 0.5 / len(genuine)
@@ -197,14 +197,19 @@ def inline_svg(figure: Figure, label: str) -> str:
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
-def _figure(width: float, height: float):
+def make_axes(width: float, height: float):
     """A figure (inches) with one quiet pair of axes."""
     figure = Figure((width, height), layout="constrained")
     axes = figure.subplots()
+    quiet(axes)
+    return figure, axes
+
+
+def quiet(axes) -> None:
+    """A light grid, no frame, small text in `INK`."""
     axes.grid(color="#88888844", linewidth=0.6)
     axes.set_axisbelow(True)
     _ink(axes)
-    return figure, axes
 
 
 def _ink(axes) -> None:
