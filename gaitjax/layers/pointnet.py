@@ -47,8 +47,9 @@ class PointStrips(nn.Module):
 def centred(x: jax.Array, real: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Points [n, t, v, 3] about their frame's middle, and their height from 0, the
     frame's lowest, to 1 [n, t, v]; real [n, t, v] says which are points."""
-    count = jnp.maximum(real.sum(-1, keepdims=True), 1)[..., None]
-    x = x - (x * real[..., None]).sum(2, keepdims=True) / count
+    weight = real[..., None].astype(x.dtype)
+    count = jnp.maximum(weight.sum(2, keepdims=True), 1)
+    x = x - (x * weight).sum(2, keepdims=True) / count
     z = x[..., 2]
     lowest = jnp.where(real, z, jnp.inf).min(-1, keepdims=True)
     highest = jnp.where(real, z, -jnp.inf).max(-1, keepdims=True)
