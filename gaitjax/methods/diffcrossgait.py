@@ -443,7 +443,9 @@ def gaps(found: Denoised) -> dict[str, jax.Array]:
     """How far the modalities of each pair are apart, [n] each, in the first phase.
 
     rec, mid, eps: of cleaned latents, bridging states, predicted noise; end: of the
-    latents themselves. Root mean squares, so that sizes of maps do not matter.
+    latents themselves; where eps is 0, rec is end. Root mean squares, so that sizes of
+    maps do not matter. And noise: of predicted noise and the true one; a denoiser that
+    has learnt nothing has 1.
     """
 
     def apart(x: jax.Array) -> jax.Array:  # [n, m, ...]
@@ -455,4 +457,5 @@ def gaps(found: Denoised) -> dict[str, jax.Array]:
         "mid": apart(found.bridge[:, 0]),
         "eps": apart(found.guess[:, 0]),
         "end": apart(found.latents),
+        "noise": apart(jnp.stack([found.guess[:, 0], found.noise[:, 0]], 1)),
     }

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from gaitjax.report import pictures, plots
@@ -21,6 +22,7 @@ GAPS = {
     "rec": "cleaned latents, d_rec (dotted: end point)",
     "mid": "bridging states, d_mid",
     "eps": "predicted noise, d_eps",
+    "noise": "predicted to true noise (not a gap)",
 }
 NUM_CANDIDATES = 3
 
@@ -55,8 +57,8 @@ def write_all(
 def trajectory_curves(gaps: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """`step_gaps` by run: a panel per gap over the steps, the gap of the latents
     themselves (end) as a dotted line with the first."""
-    figure = Figure((8.4, 3.0), layout="constrained")
-    panels = figure.subplots(1, len(GAPS))
+    figure = Figure((6.4, 4.8), layout="constrained")
+    panels = figure.subplots(2, 2).flat
     for axes, (name, title) in zip(panels, GAPS.items(), strict=True):
         for number, (label, one) in enumerate(gaps.items()):
             style = plots.line_style(number)
@@ -66,20 +68,20 @@ def trajectory_curves(gaps: Mapping[str, Mapping[str, Sequence[float]]]) -> Figu
                 axes.plot(one["steps"], one["end"], **end)
         axes.set_title(title, loc="left")
         axes.set_xlabel("step t")
-        axes.set_ylim(bottom=0)
+        axes.set_ylabel("root mean square")
+        axes.set_ylim(0, 1.1 * axes.dataLim.y1)
         plots.quiet(axes)
-    panels[0].set_ylabel("RMS gap of a pair")
     _legend(figure, *panels[0].get_legend_handles_labels())
     return figure
 
 
 def number_panels(
-    numbers: Mapping[str, Mapping[str, tuple[float, float]]], columns: int = 3
+    numbers: Mapping[str, Mapping[str, tuple[float, float]]], columns: int = 2
 ) -> Figure:
     """{title: {run: (value, error)}}: a panel per title, runs from top to bottom."""
     rows = -(-len(numbers) // columns)
     most = max(map(len, numbers.values()))
-    size = (3.1 * columns, (0.75 + 0.22 * most) * rows)
+    size = (4.2 * columns, (0.75 + 0.22 * most) * rows)
     figure = Figure(size, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat[len(numbers) :]:
@@ -94,7 +96,11 @@ def number_panels(
         names = list(values) if place % columns == 0 else [""] * len(values)
         axes.set_yticks(range(len(values)), names)
         axes.set_ylim(len(values) - 0.4, -0.7)
-        axes.margins(x=0.25)
+        right = max([value for value, _ in values.values() if value == value] + [0])
+        axes.set_xlim(
+            min(0, *(value for value, _ in values.values())), 1.15 * right or 1
+        )
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_title(title, loc="left")
         plots.quiet(axes)
     return figure
@@ -151,7 +157,7 @@ def failure_pictures(
     most = max((len(places) for _, places in found.values()), default=0)
     if not most:
         return None
-    figure = Figure((3.6 * len(found), 1.9 * most), layout="constrained")
+    figure = Figure((3.6 * len(found), 1.55 * most), layout="constrained")
     panels = figure.subplots(most, len(found), squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
@@ -192,7 +198,7 @@ def elevation_curves(
     axes.set_xlabel("elevation of the camera, degrees")
     axes.set_ylabel("Rank-1, %")
     axes.set_ylim(bottom=0)
-    axes.set_title(title, loc="left")
+    axes.set_title(title, loc="left", fontsize=9)
     axes.legend(frameon=False, labelcolor=plots.INK, fontsize=8)
     return figure
 
