@@ -6,9 +6,13 @@ import pathlib
 import re
 import shlex
 
+import jax
+import numpy as np
 import pytest
 
 from gaitjax import run as runs
+from gaitjax import walkers
+from gaitjax.methods import api
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -17,6 +21,13 @@ COMMANDS = [
     for page in PAGES
     for line in page.read_text().splitlines()
     if re.match(r"    (python|pip) ", line)
+]
+OPTIONS = [
+    (page.name, option)
+    for page in PAGES
+    for line in page.read_text().splitlines()
+    for option in re.findall(r"`(--config\.[^`]*)`", line)
+    if line.startswith("|")
 ]
 
 
@@ -54,6 +65,36 @@ def test_command_is_one_that_works(page, line):
         for word in words[2:]:
             if word.startswith("--"):
                 assert word.lstrip("-") in usage
+
+
+@pytest.mark.parametrize("page, options", OPTIONS)
+def test_options_in_tables_fit_the_first_config_of_their_page(page, options):
+    line = next(line for name, line in COMMANDS if name == page)
+    config = importlib.import_module(_module(line)).get_config()
+    for word in shlex.split(options):
+        _set(config, *word.removeprefix("--config.").split("=", 1))
+    runs.check_config(config.to_dict())
+    info = api.Info(250, walkers.frame_shapes())
+    api.make(config.method, info, config.method_args.to_dict())
+
+
+def _module(line):
+    """The config of a command, as it is imported."""
+    path = re.search(r"--config (\S+)\.py", line)[1]
+    return path.replace("/", ".")
+
+
+def test_python_on_the_page_of_diffcrossgait_runs():
+    page = (ROOT / "docs/diffcrossgait.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    jax.config.update("jax_disable_most_optimizations", True)  # compiling is the time
+    try:
+        exec(code, names)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+    assert 0 < names["value"] < np.inf
+    assert np.abs(names["for_maps"]).max() > 0  # your encoders learn from it
 
 
 def _set(config, key, text):

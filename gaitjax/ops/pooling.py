@@ -48,7 +48,7 @@ def first_max(x: jax.Array, axis: int) -> jax.Array:
     from what is kept in memory.
     """
     places = jnp.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - axis - 1))
-    first = places == jax.lax.stop_gradient(x).argmax(axis, keepdims=True)
+    first = places == jnp.argmax(jax.lax.stop_gradient(x), axis, keepdims=True)
     return jnp.where(first, x, 0).sum(axis)
 
 

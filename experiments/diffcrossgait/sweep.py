@@ -1,0 +1,175 @@
+"""DiffCrossGait against its rivals and without its parts, on the twin of SUSTech1K.
+
+usage: python experiments/diffcrossgait/sweep.py [--minutes 90] [--scale narrow|full]
+           [--runs runs/diffcrossgait] [--out results.json] [--only ROW ...]
+
+Runs one job after the other, each in a process of its own, and stops after --minutes: a
+run that is not done then saves its state. Typed again it goes on there. A finished
+run's record is appended to results.json beside this file. `--scale full` is the
+published recipe's network and batch, for an accelerator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from absl import flags
+from jobs import Job, jobs
+from ml_collections import ConfigDict
+
+from configs import common
+from gaitjax.data.builders import walkers
+from gaitjax.evaluate import evaluate_run, export_run
+from gaitjax.runtime.environment import environment
+from gaitjax.runtime.mesh import use_compile_cache
+from gaitjax.runtime.workdir import write_atomically
+from gaitjax.train import train
+
+HERE = pathlib.Path(__file__).parent
+STEPS = {"narrow": 500, "full": 3000}
+
+
+def main() -> None:
+    """Runs what is missing until time is up."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--scale", choices=STEPS, default="narrow")
+    parser.add_argument("--runs", type=pathlib.Path)
+    parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--only", nargs="+", default=())
+    parser.add_argument("--job", help="this one, in this process")
+    options = parser.parse_args()
+    runs = options.runs or pathlib.Path(f"runs/diffcrossgait_{options.scale}")
+    suffix = "" if options.scale == "narrow" else f"_{options.scale}"
+    out = options.out or HERE / f"results{suffix}.json"
+    if options.job:
+        one = next(job for job in jobs(options.scale) if job.name == options.job)
+        return run(one, options.scale, runs / one.name)
+    end = time.monotonic() + 60 * options.minutes
+    done = {record["name"] for record in read(out)}
+    for job in jobs(options.scale):
+        if job.name in done or (options.only and job.row not in options.only):
+            continue
+        flags_ = ["--scale", options.scale, "--runs", str(runs), "--job", job.name]
+        if not finished([sys.executable, __file__, *flags_], end - time.monotonic()):
+            sys.exit("time is up; type it again to go on")
+        append(out, record(job, options.scale, runs / job.name))
+
+
+def finished(command: list[str], seconds: float) -> bool:
+    """Runs a command; False where it had to be asked to stop."""
+    if seconds <= 0:
+        return False
+    process = subprocess.Popen(command)
+    try:
+        if process.wait(seconds):
+            sys.exit(f"failed: {' '.join(command)}")
+        return True
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)  # the loop saves its state and leaves
+        process.wait()
+        return False
+
+
+def run(job: Job, scale: str, folder: pathlib.Path) -> None:
+    """Trains and evaluates, then tests the same network at other elevations."""
+    flags.FLAGS.mark_as_parsed()
+    use_compile_cache()
+    start = time.perf_counter()
+    config = recipe(job, scale)
+    train(config.to_dict(), folder)
+    seconds = folder / "seconds.json"
+    if not seconds.exists():
+        write_atomically(seconds, json.dumps(time.perf_counter() - start))
+    if job.elevations:
+        export_run(config.to_dict(), folder)
+    for elevation in job.elevations:
+        config.data.args.update(elevation=float(elevation), num_train=8)
+        copy = folder / f"elevation_{elevation}"
+        subprocess.run(["cp", "-rT", str(folder / "export"), str(copy)], check=True)
+        evaluate_run(config.to_dict(), copy)
+
+
+def recipe(job: Job, scale: str) -> ConfigDict:
+    """The config of a run: configs/sustech1k.py with the job's changes."""
+    published = importlib.import_module("configs.sustech1k")
+    config = published.get_config("walkers" if scale == "narrow" else "")
+    if scale == "full":
+        config.data.name = "walkers_sustech1k"
+        config.data.args = common.section(walkers.make_builder)
+        config.data.args.update(num_train=250, num_test=100)
+        config.train.precision = "bf16"
+        # Short: the published schedule, scaled to the number of steps.
+        share = STEPS[scale] / config.train.steps
+        milestones = [round(at * share) for at in config.optim.milestones]
+        config.optim.milestones = tuple(milestones)
+    config.train.steps = STEPS[scale]
+    config.train.seed = job.seed
+    config.log.tensorboard = False
+    changes = dict(job.changes)
+    if "method" in changes:
+        other = common.base(changes.pop("method"))
+        shared = {k: v for k, v in config.method_args.items() if k in other.method_args}
+        other.method_args.update(shared)
+        config.method, config.method_args = other.method, other.method_args
+    with config.unlocked():
+        config.update_from_flattened_dict(changes)
+    return config
+
+
+def record(job: Job, scale: str, folder: pathlib.Path) -> dict[str, Any]:
+    """What is kept of a finished run."""
+    results = json.loads((folder / "results.json").read_text())
+    elevated = {
+        str(at): scores(folder / f"elevation_{at}" / "results.json")
+        for at in job.elevations
+    }
+    return {
+        "name": job.name,
+        "study": job.study,
+        "row": job.row,
+        "seed": job.seed,
+        "scale": scale,
+        "changes": job.changes,
+        "steps": results["run"]["steps"],
+        "seconds": round(json.loads((folder / "seconds.json").read_text())),
+        "load": round(os.getloadavg()[0], 1),
+        "machine": environment(),
+        "scores": scores(folder / "results.json"),
+        "elevations": elevated,
+    }
+
+
+def scores(path: pathlib.Path) -> dict[str, float]:
+    """{"euclidean sils>ranges/Normal/rank-1": percent}."""
+    return {
+        f"{r['distance']} {r['probe']}>{r['gallery']}/{r['condition']}/{r['metric']}": (
+            round(r["value"], 3)
+        )
+        for r in json.loads(path.read_text())["rows"]
+        if r["metric"] in ("rank-1", "rank-5")
+    }
+
+
+def read(out: pathlib.Path) -> list[dict[str, Any]]:
+    """The records so far."""
+    return json.loads(out.read_text()) if out.exists() else []
+
+
+def append(out: pathlib.Path, record: dict[str, Any]) -> None:
+    """One record more, a line each."""
+    lines = [json.dumps(one) for one in [*read(out), record]]
+    write_atomically(out, "[\n" + ",\n".join(lines) + "\n]\n")
+
+
+if __name__ == "__main__":
+    main()
