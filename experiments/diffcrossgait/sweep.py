@@ -1,17 +1,20 @@
 """DiffCrossGait against its rivals and without its parts, on the twin of SUSTech1K.
 
 usage: python experiments/diffcrossgait/sweep.py [--minutes 90] [--scale narrow|full]
-           [--runs runs/diffcrossgait] [--out results.json] [--only ROW ...]
+           [--parallel 2] [--runs runs/diffcrossgait] [--out results.json]
+           [--only ROW ...]
 
-Runs one job after the other, each in a process of its own, and stops after --minutes: a
-run that is not done then saves its state. Typed again it goes on there. A finished
-run's record is appended to results.json beside this file. `--scale full` is the
-published recipe's network and batch, for an accelerator.
+Each job is a process of its own, --parallel of them at a time (on a CPU two runs side
+by side end sooner than one after the other). After --minutes those that go on save
+their state and leave: typed again it goes on there. A finished run's record is appended
+to results.json beside this file. `--scale full` is the published recipe's network and
+batch, for an accelerator.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import importlib
 import json
 import os
@@ -19,6 +22,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -43,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=90)
     parser.add_argument("--scale", choices=STEPS, default="narrow")
+    parser.add_argument("--parallel", type=int)
     parser.add_argument("--runs", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--only", nargs="+", default=())
@@ -50,30 +55,41 @@ def main() -> None:
     options = parser.parse_args()
     runs = options.runs or pathlib.Path(f"runs/diffcrossgait_{options.scale}")
     suffix = "" if options.scale == "narrow" else f"_{options.scale}"
+    parallel = options.parallel or {"narrow": 2, "full": 1}[options.scale]
     out = options.out or HERE / f"results{suffix}.json"
     if options.job:
         one = next(job for job in jobs(options.scale) if job.name == options.job)
         return run(one, options.scale, runs / one.name)
     end = time.monotonic() + 60 * options.minutes
     done = {record["name"] for record in read(out)}
-    for job in jobs(options.scale):
-        if job.name in done or (options.only and job.row not in options.only):
-            continue
+    todo = [
+        job
+        for job in jobs(options.scale)
+        if job.name not in done and (not options.only or job.row in options.only)
+    ]
+    lock = threading.Lock()
+
+    def work(job: Job) -> bool:
         flags_ = ["--scale", options.scale, "--runs", str(runs), "--job", job.name]
         if not finished([sys.executable, __file__, *flags_], end - time.monotonic()):
-            sys.exit("time is up; type it again to go on")
-        append(out, record(job, options.scale, runs / job.name))
+            return False
+        with lock:
+            append(out, record(job, options.scale, runs / job.name))
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+        ended = list(pool.map(work, todo))
+    if not all(ended):
+        sys.exit(f"{ended.count(False)} runs are left; type it again to go on")
 
 
 def finished(command: list[str], seconds: float) -> bool:
-    """Runs a command; False where it had to be asked to stop."""
+    """Runs a command; False where it failed or had to be asked to stop."""
     if seconds <= 0:
         return False
     process = subprocess.Popen(command)
     try:
-        if process.wait(seconds):
-            sys.exit(f"failed: {' '.join(command)}")
-        return True
+        return process.wait(seconds) == 0
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)  # the loop saves its state and leaves
         process.wait()
