@@ -51,6 +51,10 @@ def recipe(name: str, variant: str) -> ConfigDict:
             bins=(8,),
             features=64,
         )
+        # Tuned on people of the training set: experiments/diffcrossgait/README.md.
+        config.method_args.update(
+            id_weight=0.1, eps_weight=0.1, mid_weight=0.1, rec_weight=1.0
+        )
         config.method_args.denoiser_features = 32
         config.data.update(p=10, k=4, frames=3)
         config.train.steps = 600

@@ -88,18 +88,27 @@ def single_rows(scale: str) -> dict[str, dict[str, dict[str, Any]]]:
             "free_targets": args(fixed_targets=False),
             "no_prior_gradient": args(prior_gradient=False),
             "raw_latents": args(unit_latents=False),
+            "noise_loss": args(noise_weight=1.0),
+            # As the code has them without a config.
+            "weights_1_0.5_0.5_0.1": args(
+                id_weight=1.0, eps_weight=0.5, mid_weight=0.5, rec_weight=0.1
+            ),
         },
         "table 8": {
             "id_0.5": args(id_weight=0.5),
-            "eps_1": args(eps_weight=1.0),
-            "mid_1": args(mid_weight=1.0),
-            "rec_0.5": args(rec_weight=0.5),
+            "eps_0.5": args(eps_weight=0.5),
+            "mid_0.5": args(mid_weight=0.5),
+            "rec_0.3": args(rec_weight=0.3),
             "small_0.90": args(small_noise=0.90),
             "small_0.98": args(small_noise=0.98),
             "large_0.40": args(large_noise=0.40),
             "large_0.60": args(large_noise=0.60),
             "steps_50": args(num_steps=50),
             "steps_200": args(num_steps=200),
+        },
+        "three times as long": {
+            "endpoint_long": {**args(phases=()), "train.steps": 1500},
+            "full_long": {"train.steps": 1500},
         },
     }
 
