@@ -359,7 +359,7 @@ def elevated(
         for record in records
         if record["elevations"]
     }
-    return {row: found[row] for row in rows_of(records) if row in found}
+    return {row: found[row] for row in rows_of(records) if found.get(row)}
 
 
 def elevations(records: list[Record]) -> Iterator[str]:
@@ -473,7 +473,7 @@ def singles(records: list[Record], rows: list[str]) -> Figure:
             low, high = (end(full.values()) - full[0] for end in (min, max))
             label = f"range of the {len(full)} seeds of full"
             axes.axvspan(low, high, color=BAND, lw=0, label=label)
-        axes.axvline(0, color="black", lw=0.8)
+        axes.axvline(0, color="black", lw=0.8, zorder=1)
         name_rows(axes, rows)
     legend_below(figure, panels)
     return figure
@@ -486,12 +486,11 @@ def elevation(records: list[Record]) -> Figure:
     for direction, axes in panels.items():
         for row, points in elevated(records, direction).items():
             colour, marker = styles.get(row, ("black", "x"))
-            axes.plot(
-                *zip(*points, strict=True), color=colour, marker=marker, label=row
-            )
+            style = {"color": colour, "marker": marker, "clip_on": False}
+            axes.plot(*zip(*points, strict=True), label=row, **style)
             axes.set_xticks([at for at, _ in points])
-        axes.set_ylim(bottom=0)
     panels["sils>ranges"].set_ylabel("Rank-1 Overall, %")
+    panels["sils>ranges"].set_ylim(bottom=0)
     legend_below(figure, panels)
     return figure
 
