@@ -71,10 +71,13 @@ def main() -> None:
 
     def work(job: Job) -> bool:
         flags_ = ["--scale", options.scale, "--runs", str(runs), "--job", job.name]
+        folder = runs / job.name
         if not finished([sys.executable, __file__, *flags_], end - time.monotonic()):
             return False
+        if not (folder / "finished").exists():  # somebody else asked it to stop
+            return False
         with lock:
-            append(out, record(job, options.scale, runs / job.name))
+            append(out, record(job, options.scale, folder))
         return True
 
     with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
@@ -102,10 +105,11 @@ def run(job: Job, scale: str, folder: pathlib.Path) -> None:
     use_compile_cache()
     start = time.perf_counter()
     config = recipe(job, scale)
-    train(config.to_dict(), folder)
-    seconds = folder / "seconds.json"
-    if not seconds.exists():
-        write_atomically(seconds, json.dumps(time.perf_counter() - start))
+    try:
+        train(config.to_dict(), folder)
+    finally:  # it may have been asked to stop: the next one adds to it
+        so_far = spent(folder) + time.perf_counter() - start
+        write_atomically(folder / "seconds.json", json.dumps(so_far))
     if job.elevations:
         export_run(config.to_dict(), folder)
     for elevation in job.elevations:
@@ -157,12 +161,18 @@ def record(job: Job, scale: str, folder: pathlib.Path) -> dict[str, Any]:
         "scale": scale,
         "changes": job.changes,
         "steps": results["run"]["steps"],
-        "seconds": round(json.loads((folder / "seconds.json").read_text())),
+        "seconds": round(spent(folder)),
         "load": round(os.getloadavg()[0], 1),
         "machine": environment(),
         "scores": scores(folder / "results.json"),
         "elevations": elevated,
     }
+
+
+def spent(folder: pathlib.Path) -> float:
+    """Seconds of training and testing so far."""
+    path = folder / "seconds.json"
+    return json.loads(path.read_text()) if path.exists() else 0.0
 
 
 def scores(path: pathlib.Path) -> dict[str, float]:

@@ -394,7 +394,7 @@ def cost(records: list[Record]) -> Iterator[str]:
     yield (
         f"\n{len(records)} runs, {hours:.1f} hours of wall time in all, runs side by "
         "side counted each; training and its evaluation, load: the machine's over the "
-        "last minute of a run. A run that was stopped and went on counts from there. "
+        "last minute of a run. "
         f"{'; '.join(sorted(machines))}."
     )
 

@@ -53,12 +53,7 @@ class Split:
                 "the file is damaged: delete the folder and prepare the set again"
             ) from error
         record = {key: record[key] for key in self.keys}
-        for key, frames in record.items():
-            if frames is None or len(frames) == 0:
-                raise GaitError(
-                    f"record {self.index.names[row]} of {self.folder} has no {key}; "
-                    "prepare the set again, or leave the sequence out"
-                )
+        self._check_lengths(row, record)
         return record
 
     def with_keys(self, keys: Sequence[str]) -> Split:
@@ -82,6 +77,25 @@ class Split:
 
     def __getstate__(self) -> dict:
         return {k: v for k, v in self.__dict__.items() if k != "_opened"}
+
+    def _check_lengths(self, row: int, record: Mapping[str, np.ndarray]) -> None:
+        """Frame i of one modality is frame i of all: none is missing or shorter."""
+        lengths = {key: 0 if x is None else len(x) for key, x in record.items()}
+        where = f"record {self.index.names[row]} of {self.folder}"
+        for key, number in lengths.items():
+            if not number:
+                raise GaitError(
+                    f"{where} has no {key}; prepare the set again, or leave the "
+                    "sequence out"
+                )
+        want = int(self.index.num_frames[row])
+        if set(lengths.values()) - {want}:
+            got = ", ".join(f"{key} {number}" for key, number in lengths.items())
+            raise GaitError(
+                f"{where}: expected {want} frames of each modality, got {got}; frame i "
+                "must be the same moment in all: prepare the set again, or leave the "
+                "sequence out"
+            )
 
     def _shard_of(self, row: int) -> str:
         for name, count in self.shards.items():

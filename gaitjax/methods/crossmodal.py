@@ -117,6 +117,12 @@ def check_inputs(
             "give two different ones, or take the method supervised for one"
         )
     for key in inputs:
+        if key not in info.shapes:
+            raise GaitError(
+                f"method_args.inputs={key}, but the data has {', '.join(info.shapes)}; "
+                f"expected {' and '.join(inputs)} of every sequence: prepare the set "
+                "with both, or name two that it has"
+            )
         check_input(info, key, downsample, "inputs")
     for key in binary:
         if key not in inputs or not schema.modality(key).image:
