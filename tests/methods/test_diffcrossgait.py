@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.tiny_diffcrossgait import SHAPES, make, make_batch, random_variables
 
 from gaitjax.losses.diffusion import alpha_bars, phase_intervals
-from gaitjax.methods import api
 from gaitjax.methods.diffcrossgait import (
     Denoised,
     Diffusion,
@@ -17,16 +17,6 @@ from gaitjax.methods.diffcrossgait import (
     phase_losses,
 )
 
-SHAPES = {"sils": (8, 6), "ranges": (8, 6, 3)}
-LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3], np.int32)
-ARGS = dict(
-    channels=(4, 6),
-    strides=(2, 1),
-    bins=(4,),
-    features=5,
-    denoiser_features=8,
-    denoiser_heads=2,
-)
 WEIGHTS = dict(
     id_weight=0.9,
     eps_weight=0.7,
@@ -43,43 +33,11 @@ def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def make(dtype=jnp.float32, shapes=SHAPES, **kwargs):
-    info = api.Info(num_classes=4, shapes=shapes)
-    return api.make("diffcrossgait", info, {**ARGS, **kwargs}, dtype)
-
-
-def make_batch(n=8, t=2, seed=0, shapes=SHAPES):
-    rng = np.random.default_rng(seed)
-    batch = {
-        key: rng.integers(0, 256, (n, t, *shape), dtype=np.uint8)
-        for key, shape in shapes.items()
-    }
-    return batch | {"label": LABELS[:n], "mask": np.ones((n, t), np.float32)}
-
-
-def random_like(shapes):
-    """Without the zeros of an initialisation, through which nothing passes."""
-    rng = np.random.default_rng(0)
-
-    def value(path, leaf):
-        noise = rng.standard_normal(leaf.shape)
-        if path[-1].key in ("scale", "var"):
-            noise = 1 + 0.1 * abs(noise)
-        elif path[-1].key == "token":
-            pass
-        else:
-            noise /= max(np.prod(leaf.shape[:-1]), 4) ** 0.5
-        return noise.astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(value, shapes)
-
-
 @functools.cache
 def started(**kwargs):
     """(method, params, model_state); nothing is compiled."""
     method = make(**kwargs)
-    shapes = jax.eval_shape(method.init, jax.random.key(0), make_batch())
-    return method, *random_like(shapes)
+    return method, *random_variables(method, make_batch())
 
 
 # ---- latents, noise and back, with a denoiser that listens
