@@ -39,6 +39,7 @@ def recipe(name: str, variant: str) -> ConfigDict:
         milestones=(15_000, 30_000),
     )
     config.train.steps = 40_000
+    config.eval.distances = ("euclidean", "cosine")
     config.ckpt.every = 5_000
     config.log.every = 100
     if variant:

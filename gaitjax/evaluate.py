@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -141,36 +141,52 @@ def eval_rows(run: Run, name: str) -> tuple[Split, np.ndarray]:
 
 
 def evaluate_state(
-    run: Run, state: TrainState, split: str | None = None
+    run: Run,
+    state: TrainState,
+    split: str | None = None,
+    distances: Sequence[str] | None = None,
 ) -> list[search.Evaluation]:
-    """One Evaluation per protocol of the data set and pair of embedded views.
+    """One Evaluation per distance, pair of embedded views and protocol, in this order.
 
     A pair is the probes' view and the gallery's, in the order of `modality_pairs`.
-    split: `test` or `val`; None is `eval.split`.
+    split: `test` or `val`; None is `eval.split`. distances: None is `eval.distances`;
+    only the first one has rank lists and distances of pairs, the rest numbers alone.
     """
     options = run.eval_options
+    distances = distances or options.distances
     split, rows = eval_rows(run, split or options.split)
     index = split.index.select(rows)
     views = embed(run, state, split, rows)
+    pictured, bare = {"num_lists": options.lists}, {"num_lists": 0, "num_pairs": 0}
     return [
         search.evaluate(
             views,
             index,
             protocol,
-            metric=options.distance,
+            metric=distance,
             ranks=options.ranks,
             rounded=options.rounded,
             probe=probe,
             gallery=gallery,
-            num_lists=options.lists,
+            **(pictured if distance == distances[0] else bare),
         )
+        for distance in distances
         for probe, gallery in modality_pairs(views)
         for protocol in protocols.for_dataset(run.data.name)
     ]
 
 
+def headline_scores(
+    run: Run, state: TrainState, split: str | None = None
+) -> dict[str, float]:
+    """`scores` of a state on its way: only the first distance is searched."""
+    headline = run.eval_options.distances[:1]
+    return scores(evaluate_state(run, state, split, headline))
+
+
 def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:
-    """{"NM/rank-1": percent} for logs and `ckpt.best`; the first one of a name.
+    """{"NM/rank-1": percent} for logs and `ckpt.best`; the first one of a name, and
+    so of the headline distance.
 
     With several views {"sils>ranges/NM/rank-1": percent}, probe before gallery.
     """

@@ -33,6 +33,8 @@ from gaitjax.runtime.workdir import (
     write_config,
 )
 
+DISTANCES = ("euclidean", "cosine")  # what eval.distances may name
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
@@ -77,16 +79,17 @@ class EvalOptions:
     """The config's `eval` section.
 
     split: `test`, or `val` (see data.val). checkpoint: the newest one, or the best by
-    `ckpt.best`. distance: between embeddings. ranks: the
-    k of Rank-k. batch: sequences at a time. frames_limit: only so many first frames
-    of a sequence. buckets: how many lengths sequences are padded to. rounded: round
-    view-pair cells to two decimals before averaging, as OpenGait does. lists: rank
-    lists per condition in the report.
+    `ckpt.best`. distances: between embeddings, `euclidean`, `cosine` or both; the first
+    is the headline one, which logs, `ckpt.best` and the report's pictures are of.
+    ranks: the k of Rank-k. batch: sequences at a time. frames_limit: only so many
+    first frames of a sequence. buckets: how many lengths sequences are padded to.
+    rounded: round view-pair cells to two decimals before averaging, as OpenGait does.
+    lists: rank lists per condition in the report.
     """
 
     split: Literal["test", "val"] = "test"
     checkpoint: Literal["latest", "best"] = "latest"
-    distance: Literal["euclidean", "cosine"] = "euclidean"
+    distances: tuple[str, ...] = ("euclidean",)
     ranks: tuple[int, ...] = (1, 5, 10)
     batch: int = 64
     frames_limit: int = 720
@@ -99,6 +102,13 @@ class EvalOptions:
         at_least(1, eval__frames_limit=self.frames_limit)
         at_least(0, eval__lists=self.lists)
         at_least(1, **{"eval__ranks": min(self.ranks, default=0)})
+        given = set(self.distances)
+        once = 0 < len(given) == len(self.distances)
+        if not once or not given <= set(DISTANCES):
+            raise GaitError(
+                f"eval.distances: expected some of {', '.join(DISTANCES)}, each once, "
+                f"got {list(self.distances)}; write {DISTANCES} or one of them"
+            )
 
 
 def sections() -> dict[str, Callable]:
@@ -153,13 +163,13 @@ def open_run(
     check_config(config)
     path = open_workdir(workdir, create=create)
     options = TrainOptions(**config["train"])
+    eval_options = EvalOptions(**config["eval"])
     device_mesh = mesh.make_mesh(num_devices)
     data = pipeline.make_data(**config["data"])
     mesh.check_batch(data.p, data.k, device_mesh)
     method = make_method(config, data, options)
     if method.source is None:
         PKSampler(data.labels, data.p, data.k, options.seed)  # enough identities?
-    eval_options = EvalOptions(**config["eval"])
     if eval_options.split == "val" and not len(data.val_rows):
         raise GaitError(
             "eval.split=val wants validation identities, but data.val is 0; train with "

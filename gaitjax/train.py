@@ -79,7 +79,7 @@ def train_loop(run: Run) -> TrainState:
             # Evaluate.
             if step > start and _due(step, options.eval_every):
                 check_finite(run, sampler, pending)
-                log.write(step, evaluate.scores(evaluate.evaluate_state(run, state)))
+                log.write(step, evaluate.headline_scores(run, state))
             # Save, before the next batch is drawn.
             if step > start and _due(step, run.checkpoints.every):
                 check_finite(run, sampler, pending)
@@ -192,8 +192,7 @@ def save(
     """
     metrics = None
     if run.checkpoints.best and not in_haste:
-        found = evaluate.evaluate_state(run, state, "val")
-        metrics = evaluate.scores(found)
+        metrics = evaluate.headline_scores(run, state, "val")
     side = {
         "step": int(state.step),
         "round": round_,

@@ -136,7 +136,9 @@ def test_unknown_names_list_what_exists(tiny_config, tmp_path):
     config = {**tiny_config, "method": "supervisd"}
     assert "did you mean supervised?" in refused(config, tmp_path)
     config = {**tiny_config, "method": "xyz"}
-    assert "there are: crossmodal, diffcrossgait, supervised" in refused(config, tmp_path)
+    assert "there are: crossmodal, diffcrossgait, supervised" in refused(
+        config, tmp_path
+    )
     config = {**tiny_config, "method": "nowhere.at_all"}
     assert "no module nowhere" in refused(config, tmp_path)
     args = {**tiny_config["method_args"], "backbone": "gaitbas"}
@@ -243,7 +245,7 @@ def test_results_that_are_gone_or_of_other_options_are_made_again(
     (tmp_path / "run" / "results.json").unlink()
     train(tiny_config, tmp_path / "run", num_devices=1)
     assert (tmp_path / "run" / "results.json").exists()
-    tiny_config["eval"]["distance"] = "cosine"
+    tiny_config["eval"]["distances"] = ("cosine",)
     train(tiny_config, tmp_path / "run", num_devices=1)
     rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert {row["distance"] for row in rows} == {"cosine"}

@@ -146,7 +146,7 @@ def test_recipe_is_the_published_one(name):
     assert method["margin"] == 0.2 and method["triplet_weight"] == 1.0
     assert optim["momentum"] == 0.9 and optim["gamma"] == 0.1
     cosine = "gait3d_parsing" in name
-    assert config["eval"]["distance"] == ("cosine" if cosine else "euclidean")
+    assert config["eval"]["distances"] == ("cosine" if cosine else "euclidean",)
 
 
 @pytest.mark.parametrize("name", ROWS)

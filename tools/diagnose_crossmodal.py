@@ -76,7 +76,7 @@ def diagnose(
     (protocol, *_) = protocols.for_dataset(run.data.name)
     ways = {
         f"{pair[0]}>{pair[1]}": alignment.across(
-            views, index, protocol, pair, run.eval_options.distance
+            views, index, protocol, pair, run.eval_options.distances[0]
         )
         for pair in modality_pairs(views)
         if pair[0] != pair[1]

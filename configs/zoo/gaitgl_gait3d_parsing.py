@@ -28,5 +28,5 @@ def get_config(variant: str | None = None) -> ConfigDict:
     )
     config.method_args.update(ce_scale=1.0, ce_smoothing=0.0)
     common.adam(config, lr=1e-3, weight_decay=5e-4)
-    config.eval.distance = "cosine"
+    config.eval.distances = ("cosine",)
     return common.scaled(config, variant)

@@ -22,5 +22,5 @@ def get_config(variant: str | None = None) -> ConfigDict:
     )
     common.triplet_only(config)
     common.adam(config, lr=1e-3, weight_decay=5e-4)
-    config.eval.distance = "cosine"
+    config.eval.distances = ("cosine",)
     return common.scaled(config, variant)

@@ -30,6 +30,6 @@ def get_config(variant: str | None = None) -> ConfigDict:
     )
     config.method_args.ce_weight = 0.1
     common.adam(config, lr=1e-3, weight_decay=5e-4)
-    config.eval.distance = "cosine"
+    config.eval.distances = ("cosine",)
     config.train.init_from = "runs/gln_gait3d_parsing_p1"
     return common.scaled(config, variant)

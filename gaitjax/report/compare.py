@@ -147,15 +147,20 @@ def _time(metrics: Sequence[Mapping[str, float]]) -> str:
 
 
 def _cmc(runs: Sequence[Saved]) -> Iterator[str]:
+    """By the headline distance of the first run that has curves, and by no other."""
+    headline = next((one["distance"] for run in runs for one in run.curves), "")
     groups: dict[tuple[str, str], dict[str, list[float]]] = {}
     for run in runs:
         for one in run.curves:
+            if one["distance"] != headline:
+                continue
             what = f"{one['protocol']}: {one['probe']} → {one['gallery']}"
             key = (what, one["condition"])
             lines = groups.setdefault(key, {run.name: [] for run in runs})
             lines[run.name] = [x / 100 for x in one["curve"]]
     if groups:
         yield "<h2>Probes with a match among the k nearest</h2>"
+        yield elements.paragraph(f"By {headline} distance.")
         yield elements.figures(
             (plots.cmc_curves(lines, f"{what}, {condition}"), f"CMC, {condition}")
             for (what, condition), lines in groups.items()

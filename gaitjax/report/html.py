@@ -46,12 +46,15 @@ def write_report(
     saliency: captions and pictures u8[y,x,3]; None: the network has no map to show.
     """
     parts = list(_header(title, dataset, evaluations, unfinished))
-    for evaluation in evaluations:
+    headline, *others = by_distance(evaluations) or [[]]
+    for evaluation in headline:
         parts += _results(evaluation)
         if frames is not None:
-            lists = fitting(evaluation.rank_lists, NUM_PICTURES // len(evaluations))
+            lists = fitting(evaluation.rank_lists, NUM_PICTURES // len(headline))
             parts += _rank_lists(evaluation, lists, frames, names)
         parts += _verification(evaluation.distances)
+    for some in others:
+        parts += _other_distance(some)
     parts += _embedding_map(embedding_map)
     parts += _saliency(saliency)
     parts += _training(metrics)
@@ -72,7 +75,16 @@ def _header(
     if dataset.startswith("walkers"):
         yield elements.simulated_note()
     yield "</header>"
-    yield from _headline(evaluations)
+    for some in by_distance(evaluations)[:1]:
+        yield from _headline(some)
+
+
+def by_distance(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """Those of the headline distance, which is the first, then those of others."""
+    groups: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        groups.setdefault(evaluation.distance, []).append(evaluation)
+    return list(groups.values())
 
 
 def _headline(evaluations: Sequence[Evaluation]) -> Iterator[str]:
@@ -100,18 +112,18 @@ def _modalities(evaluation: Evaluation) -> str:
     return f"{evaluation.probe} → {evaluation.gallery}"
 
 
+def _title(evaluation: Evaluation) -> str:
+    return f"{evaluation.protocol}: {_modalities(evaluation)}"
+
+
 def _results(evaluation: Evaluation) -> Iterator[str]:
     """Tables, curves and view tables of one protocol."""
-    title = f"{evaluation.protocol}: {_modalities(evaluation)}"
-    yield f"<h2>{elements.text(title)}</h2>"
+    yield f"<h2>{elements.text(_title(evaluation))}</h2>"
     yield elements.paragraph(
         f"Probe {evaluation.probe}, gallery {evaluation.gallery}, "
         f"{evaluation.distance} distance."
     )
-    for group in tables.measurements(evaluation.rows):
-        yield elements.table(tables.grid(group), f"stage: {group[0]['stage']}")
-    if not evaluation.rows:
-        yield elements.paragraph(tables.results_table([]))
+    yield from _tables(evaluation)
     yield elements.listed(evaluation.notes)
     if evaluation.cmc:
         yield "<h3>Probes with a match among the k nearest</h3>"
@@ -125,6 +137,21 @@ def _results(evaluation: Evaluation) -> Iterator[str]:
         number = len(evaluation.view_tables)
         few = number <= NUM_TABLES
         yield inner if few else elements.details(f"{number} conditions", inner)
+
+
+def _tables(evaluation: Evaluation) -> Iterator[str]:
+    for group in tables.measurements(evaluation.rows):
+        yield elements.table(tables.grid(group), f"stage: {group[0]['stage']}")
+    if not evaluation.rows:
+        yield elements.paragraph(tables.results_table([]))
+
+
+def _other_distance(evaluations: Sequence[Evaluation]) -> Iterator[str]:
+    """The tables alone: its pictures would hardly differ from those above."""
+    yield f"<h2>The same by {elements.text(evaluations[0].distance)} distance</h2>"
+    for evaluation in evaluations:
+        yield f"<h3>{elements.text(_title(evaluation))}</h3>"
+        yield from _tables(evaluation)
 
 
 def fitting(

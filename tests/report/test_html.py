@@ -156,6 +156,22 @@ def test_map_and_saliency(tmp_path):
     assert "No Grad-CAM" in page.text
 
 
+def test_of_a_second_distance_there_are_tables_alone(tmp_path, evaluation):
+    rows = [row | {"distance": "cosine", "value": 12.34} for row in evaluation.rows]
+    second = dataclasses.replace(evaluation, distance="cosine", rows=rows)
+    drawn = {"frames": lambda modality, row: np.full((3, 16, 16), row, np.uint8)}
+    alone = _write(tmp_path / "a.html", [evaluation], **drawn)
+    both = _write(tmp_path / "b.html", [evaluation, second], **drawn)
+    for tag in ("svg", "img"):
+        assert both.tags.count(tag) == alone.tags.count(tag)
+    tables = len({row["stage"] for row in rows})
+    assert both.tags.count("table") == alone.tags.count("table") + tables
+    before, after = both.text.split("The same by cosine distance")
+    assert "12.34" not in before  # nor among the large numbers at the top
+    assert after.count("12.34") == len(rows)
+    assert after.index("walkers: sils → sils") < after.index("12.34")
+
+
 def test_without_evaluations(tmp_path):
     page = _write(tmp_path / "report.html", [])
     assert "protocol none" in page.text
