@@ -10,7 +10,7 @@ import pytest
 from helpers.pages import read
 
 from gaitjax.errors import GaitError
-from gaitjax.report import compare, saved
+from gaitjax.report import compare, plots, saved
 
 CONFIG = {
     "data": {"name": "walkers", "args": {"num_test": 4, "processes": 2}},
@@ -159,6 +159,33 @@ def test_names_are_as_short_as_they_can_be(tmp_path):
     assert saved.short_names([tmp_path / "x", tmp_path / "y"]) == ["x", "y"]
     with pytest.raises(GaitError, match="given twice"):
         saved.short_names([tmp_path, tmp_path])
+
+
+def test_only_one_distance_is_drawn_and_none_is_mixed(tmp_path, monkeypatch):
+    values = {"cosine": 30.0, "euclidean": 70.0}
+    first, second = (_run(tmp_path / name, {"NM": 0.0}) for name in "ab")
+    for path, names in ((first, ("cosine", "euclidean")), (second, ("euclidean",))):
+        content = json.loads((path / "results.json").read_text())
+        row, curve = content["rows"][0], content["cmc"][0]
+        content["rows"] = [row | {"distance": d, "value": values[d]} for d in names]
+        content["cmc"] = [curve | {"distance": d, "curve": [values[d]]} for d in names]
+        (path / "results.json").write_text(json.dumps(content))
+    drawn = []
+    draw = plots.cmc_curves
+    monkeypatch.setattr(
+        plots, "cmc_curves", lambda lines, title: drawn.append(lines) or draw(lines)
+    )
+    runs = compare.write_comparison([first, second], tmp_path / "page.html")
+    assert drawn == [{"a": [0.3], "b": []}]
+    assert "By cosine distance." in read(tmp_path / "page.html").text
+    found = {
+        caption.split(", ")[2]: lines[1]
+        for caption, lines in compare.result_tables(runs)
+    }
+    assert found == {
+        "cosine": ["NM rank-1", "30.00", "n/a"],
+        "euclidean": ["NM rank-1", "70.00", "70.00\u00a0(+0.00)"],
+    }
 
 
 def test_stages_and_distances_are_tables_of_their_own(tmp_path):
