@@ -87,6 +87,8 @@ def single_rows(scale: str) -> dict[str, dict[str, dict[str, Any]]]:
             "cosine": args(schedule="cosine"),
             "free_targets": args(fixed_targets=False),
             "no_prior_gradient": args(prior_gradient=False),
+            "random_heads": args(identity_heads=False),
+            "endpoint_random_heads": args(phases=(), identity_heads=False),
             "raw_latents": args(unit_latents=False),
             "noise_loss": args(noise_weight=1.0),
             # As the code has them without a config.

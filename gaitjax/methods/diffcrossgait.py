@@ -27,7 +27,7 @@ import numpy as np
 from gaitjax.arguments import at_least
 from gaitjax.backbones.gaitbase import check_sizes
 from gaitjax.errors import GaitError
-from gaitjax.layers.conv import Conv
+from gaitjax.layers.conv import Conv, identity
 from gaitjax.layers.denoiser import Block, Denoiser
 from gaitjax.losses.diffusion import (
     Interval,
@@ -86,6 +86,7 @@ def make(
     prior_gradient: bool = True,
     unit_latents: bool = True,
     shared_noise: bool = True,
+    identity_heads: bool = True,
     decoupled: bool = True,
     token: bool = True,
     axial: bool = True,
@@ -104,7 +105,8 @@ def make(
     bridging states alike, and rec, the latents' reconstruction (2 and 3); noise, the
     plain error of the noise (all; not in the paper).
     fixed_targets: no gradient into the latents that are reconstructed. prior_gradient:
-    gradient through the prior. unit_latents: latents have mean 0 and variance 1. The
+    gradient through the prior. unit_latents: latents have mean 0 and variance 1.
+    identity_heads: the 1 x 1 heads change nothing at first, else they are random. The
     paper's ablations: shared_noise, decoupled (heads), token, axial (attention) set to
     False; independent (a U-Net per modality); denoiser_features=512 with
     denoiser_block="full" (the heavy one).
@@ -148,6 +150,7 @@ def make(
         functools.partial(
             Denoiser, denoiser_features, denoiser_block, denoiser_heads, axial, dtype
         ),
+        identity_heads,
         decoupled,
         token,
         independent,
@@ -255,6 +258,7 @@ class DiffCrossGait(nn.Module):
     features: int
     latent_channels: int
     denoiser: Callable[..., Denoiser]
+    identity_heads: bool = True
     decoupled: bool = True
     token: bool = True
     independent: bool = False
@@ -262,6 +266,10 @@ class DiffCrossGait(nn.Module):
 
     def setup(self):
         conv = functools.partial(Conv, self.latent_channels, 1, dtype=self.dtype)
+        if self.identity_heads:
+            # Random ones would put the modalities' embeddings far apart, however alike
+            # their maps are, and no loss on embeddings minds (not stated).
+            conv = functools.partial(conv, init=identity)
         self.dis = {key: conv() for key in self.inputs}
         self.gen = conv()
         self.head = SharedHead(self.num_classes, self.bins, self.features)
@@ -323,6 +331,7 @@ class DiffCrossGait(nn.Module):
     ) -> None:
         """Calls all there is, for its parameters."""
         out = self(frames, mask, train=train, latents=True)
+        join(out["latents"])  # of one shape
         z = jnp.stack(list(out["latents"].values()), 1)[:, None]
         self.denoise(z, jnp.ones((len(z), 1), jnp.int32), z.mean((3, 4)))
 
