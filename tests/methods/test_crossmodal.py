@@ -7,10 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.tiny_diffcrossgait import random_variables
 
+from gaitjax.backbones.deepgaitv2 import Trunk
+from gaitjax.backbones.gaitbase import ResNet9
 from gaitjax.errors import GaitError
 from gaitjax.methods import api, crossmodal
 from gaitjax.methods.streams import encoders_of
+from gaitjax.ops.pooling import temporal_max
 
 SHAPES = {"sils": (32, 22), "ranges": (32, 32, 3), "heatmaps": (32, 22, 2)}
 LABELS = np.array([0, 0, 1, 1, 2, 2], np.int32)
@@ -221,6 +225,191 @@ def test_weights_switch_terms_off():
         assert all(name.startswith(left) for name in metrics)
 
 
+# ---- encoders of other kinds, on maps of 4 x 3
+
+
+SMALL = {"sils": (8, 6), "ranges": (8, 6, 3), "points": (12, 3)}
+SMALL_ARGS = {**ARGS, "bins": (4,)}
+MASK = np.array([[1, 1, 1], [1, 1, 0], [1, 1, 1], [1, 0, 0], [1, 1, 1], [1, 1, 1]])
+
+
+def make_small(**kwargs):
+    """(method, params, model_state), nothing of which is 0."""
+    method = api.make("crossmodal", api.Info(3, SMALL), {**SMALL_ARGS, **kwargs})
+    return method, *random_variables(method, small_batch())
+
+
+def small_batch(seed=0):
+    """Range views and clouds that are empty in many places."""
+    rng = np.random.default_rng(seed)
+    sils, ranges = (
+        rng.integers(0, 256, (6, 3, *SMALL[key]), dtype=np.uint8)
+        for key in ("sils", "ranges")
+    )
+    points = rng.normal(size=(6, 3, *SMALL["points"])).astype(np.float32)
+    points[rng.random(points.shape[:3]) < 0.4] = np.nan
+    ranges *= rng.random(ranges.shape) < 0.2
+    arrays = {"sils": sils, "ranges": ranges, "points": points}
+    return arrays | {"label": LABELS, "mask": MASK.astype(np.float32)}
+
+
+def numbers(batch):
+    """What networks get of images: in [0, 1], channels last."""
+    sils, ranges = batch["sils"][..., None], batch["ranges"]
+    return {"sils": sils / np.float32(255), "ranges": ranges / np.float32(255)}
+
+
+@pytest.mark.parametrize(
+    "trunk, options",
+    [
+        (ResNet9, dict(encoder="resnet9", shared_stages=1, shared_head=False)),
+        (Trunk, dict(encoder="deepgaitv2", blocks=(1, 2))),
+        (Trunk, dict(encoder="deepgaitv2", shared_stages=1)),
+    ],
+)
+def test_embedding_equals_that_of_each_modality_alone(trunk, options):
+    """Own stages, then shared ones, maximum over frames, own or shared head: pieces
+    called one modality at a time, with those very parameters."""
+    method, params, model_state = make_small(**options)
+    shared = options.get("shared_stages", 0)
+    blocks = options.get("blocks", (1, 1))
+    own = 2 - shared
+    assert ("shared" in params["encoders"]) == bool(shared)
+    heads = (
+        {"head"} if options.get("shared_head", True) else {"head_sils", "head_ranges"}
+    )
+    assert set(params) - {"encoders"} == heads
+    head = crossmodal.SharedHead(3, (4,), 5)
+
+    def stages(part, stem=True):
+        sizes = dict(channels=(4, 6), strides=(2, 1), blocks=blocks)
+        return trunk(**{name: size[part] for name, size in sizes.items()}, stem=stem)
+
+    def at(*path):
+        found = {"params": params, **model_state}
+        for key in path:
+            found = {name: tree[key] for name, tree in found.items()}
+        return found
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def twin(x, mask, key):
+        x = stages(slice(own)).apply(at("encoders", key), x, mask, train=False)
+        if shared:
+            last = stages(slice(own, 2), stem=False)
+            x = last.apply(at("encoders", "shared"), x, mask, train=False)
+        maps = {key: temporal_max(x, mask)}
+        place = "head" if "head" in heads else f"head_{key}"
+        return head.apply(at(place), maps, train=False)["embeddings"][key]
+
+    batch = small_batch()
+    views = jax.jit(method.embed)(params, model_state, batch)
+    assert set(views) == {"sils", "ranges"}
+    for key, x in numbers(batch).items():
+        want = np.asarray(twin(x, batch["mask"], key))
+        assert want.shape == (6, 4, 5) and np.ptp(want, axis=0).min() > 1e-3
+        np.testing.assert_allclose(views[key], want, rtol=1e-4, atol=1e-5)
+
+
+def test_shared_stages_are_trained_by_both():
+    """Their statistics move to those of both modalities, and the loss of either
+    alone reaches them."""
+    method, params, model_state = make_small(shared_stages=1, shared_head=False)
+
+    def losses(params):
+        _, (state, metrics) = method.loss(
+            params, model_state, small_batch(), jax.random.key(0)
+        )
+        return jnp.stack(
+            [metrics[f"ce_{key}/loss"] for key in ("sils", "ranges")]
+        ), state
+
+    jacobian, state = jax.jit(jax.jacrev(losses, has_aux=True))(params)
+    for leaf in jax.tree.leaves(jacobian["encoders"]["shared"]):
+        assert (np.abs(leaf).reshape(2, -1).max(1) > 1e-6).all()
+    for i, key in enumerate(("sils", "ranges")):
+        for leaf in jax.tree.leaves(jacobian[f"head_{key}"]["necks"]):
+            assert np.abs(leaf[i]).max() > 0 == np.abs(leaf[1 - i]).max()
+    old, new = (x["batch_stats"]["encoders"]["shared"] for x in (model_state, state))
+    for a, b in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True):
+        assert not np.array_equal(a, b)
+
+
+def test_outline_by_hand():
+    """255 wherever a channel is lit, be it by 1 of 255."""
+    views = np.zeros((1, 1, 2, 3, 3), np.uint8)
+    views[0, 0, 0, 1] = 0, 1, 0
+    views[0, 0, 1, 2] = 200, 255, 3
+    found = crossmodal.outline(views)
+    assert found.dtype == jnp.uint8
+    assert found[0, 0].tolist() == [[0, 255, 0], [0, 0, 255]]
+    assert crossmodal.outline(views[..., 1]).tolist() == found.tolist()
+
+
+@pytest.mark.parametrize("downsample", [1, 2])
+def test_binary_ranges_are_outlines(downsample):
+    """As if somebody had made silhouettes of the range views; the rest stays."""
+    options = dict(downsample=downsample, strides=(1, 1))
+    method, params, model_state = make_small(binary=("ranges",), **options)
+    (stem,) = jax.tree.leaves(params["encoders"]["ranges"]["stem"])
+    assert stem.shape == (3, 3, 1, 4)
+    batch = small_batch()
+    lit = (batch["ranges"] > 0).any(-1)
+    assert 0.2 < lit.mean() < 0.8
+    views = jax.jit(method.embed)(params, model_state, batch)
+    # By hand: the same network without the option, its pictures called silhouettes.
+    plain = crossmodal.CrossModal(
+        3, encoders_of("resnet9", (4, 6), (1, 1), None, (4,), 0, jnp.float32), (4,), 5
+    )
+    frames = numbers(batch) | {"ranges": lit[..., None].astype(np.float32)}
+    s = downsample
+    frames = {
+        key: x.reshape(6, 3, 8 // s, s, 6 // s, s, 1).mean((3, 5))
+        for key, x in frames.items()
+    }
+    apply = functools.partial(plain.apply, train=False)
+    variables = {"params": params, **model_state}
+    want = jax.jit(apply)(variables, frames, batch["mask"])["embeddings"]
+    for key in ("sils", "ranges"):
+        np.testing.assert_allclose(views[key], want[key], rtol=1e-4, atol=1e-5)
+    # Colours are not looked at, only whether there are any.
+    other = {**batch, "ranges": np.where(batch["ranges"] > 0, 9, 0).astype(np.uint8)}
+    again = jax.jit(method.embed)(params, model_state, other)
+    np.testing.assert_array_equal(views["ranges"], again["ranges"])
+
+
+def test_points_and_silhouettes_in_one_space():
+    """A PointNet makes strips of clouds; places without a point are no number and
+    change nothing."""
+    method, params, model_state = make_small(inputs=("sils", "points"))
+    assert method.train_keys == method.embed_keys == ("sils", "points")
+    assert set(params["encoders"]["points"]) == {"dense1", "bn1", "dense2", "bn2"}
+
+    def loss(params, batch):
+        return method.loss(params, model_state, batch, jax.random.key(0))
+
+    gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (total, (_, metrics)), grads = gradient(params, small_batch())
+    assert np.isfinite(total) and set(metrics) >= {
+        "triplet_points/loss",
+        "ce_sils/loss",
+    }
+    for path, grad in jax.tree_util.tree_leaves_with_path(grads):
+        name = jax.tree_util.keystr(path)
+        assert np.isfinite(grad).all() and np.abs(grad).max() > 0, name
+    embed, batch = jax.jit(method.embed), small_batch()
+    views = embed(params, model_state, batch)
+    assert {key: x.shape for key, x in views.items()} == {
+        "sils": (6, 4, 5),
+        "points": (6, 4, 5),
+    }
+    turned = {**batch, "points": batch["points"][:, :, ::-1]}  # a cloud has no order
+    again = embed(params, model_state, turned)
+    np.testing.assert_allclose(again["points"], views["points"], atol=1e-5)
+    np.testing.assert_array_equal(again["sils"], views["sils"])
+    moved = embed(params, model_state, {**batch, "points": 2 * batch["points"]})
+    assert np.abs(moved["points"] - views["points"]).max() > 1e-3
+
+
 @pytest.mark.parametrize(
     "args, message",
     [
@@ -228,6 +417,11 @@ def test_weights_switch_terms_off():
         ({"inputs": ("sils", "sils")}, "expected two modalities, got sils, sils"),
         ({"inputs": ("sils", "points")}, "inputs=points, but the data has sils"),
         ({"downsample": 4}, "downsample=4 does not divide sils of 32 x 22"),
+        ({"binary": ("points",)}, "binary: expected images among sils, ranges, got"),
+        ({"binary": ("heatmaps",)}, "images among sils, ranges, got heatmaps; leave"),
+        ({"shared_stages": 2}, "shared_stages=2: expected 0 to 1, so that every"),
+        ({"shared_stages": -1}, "shared_stages=-1: expected 0 to 1"),
+        ({"blocks": (1,)}, "method_args has 2 channels and 1 blocks; give one"),
         ({"channels": (4,)}, "method_args has 1 channels and 2 strides"),
         ({"features": 0}, "method_args.features: expected at least 1"),
         ({"chanels": (4,)}, "did you mean method_args.channels?"),
