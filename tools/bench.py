@@ -1,6 +1,7 @@
 """Benchmarks: figures with their spread and their machine. Nothing is asserted.
 
 usage: python tools/bench.py data [--quick] [--json OUT]
+       python tools/bench.py diffcrossgait [--quick] [--json OUT]
 
 The subjects are the files of gaitjax/bench/ with a `run(quick)`.
 """
@@ -19,7 +20,7 @@ from gaitjax.report.tables import aligned
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.workdir import write_atomically
 
-SUBJECTS = ("data",)
+SUBJECTS = ("data", "diffcrossgait")
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     )
     head = ["", "median", "least", "most", "unit"]
     lines = [
-        [row.what, *(f"{v:,.2f}" for v in (row.median, row.least, row.most)), row.unit]
+        [row.what, *map(spelt, (row.median, row.least, row.most)), row.unit]
         for row in rows
     ]
     machine = {**environment(), "cores": os.cpu_count(), "load before": round(load, 2)}
@@ -47,6 +48,11 @@ def main() -> None:
             "rows": [dataclasses.asdict(row) for row in rows],
         }
         write_atomically(options.json, json.dumps(content, indent=1) + "\n")
+
+
+def spelt(value: float | None) -> str:
+    """Two decimals, and no figure where there is none."""
+    return "not measured" if value is None else f"{value:,.2f}"
 
 
 if __name__ == "__main__":
