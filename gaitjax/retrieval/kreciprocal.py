@@ -32,7 +32,7 @@ from gaitjax.errors import GaitError
 from gaitjax.ops import distance
 
 BLOCK = 1024  # rows and columns of a tile; chosen
-COMPILED = 256 << 20  # bytes that compiled programs and pools take; measured, rounded
+COMPILED = 256 << 20  # bytes for compiled programs; chosen, about 100 MiB measured
 
 
 def k_reciprocal(probe: np.ndarray, gallery: np.ndarray, **options) -> np.ndarray:
@@ -311,7 +311,7 @@ def _tiles(num: int, size: int) -> Iterator[np.ndarray]:
 
 
 def _take(joint: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Embeddings of rows of the joint set, some row for -1: f32[b,p,d]."""
+    """Embeddings of rows of the joint set, a probe for -1: f32[b,p,d]."""
     probe, gallery = joint
     of_gallery = rows >= len(probe)
     out = np.empty((len(rows), *probe.shape[1:]), np.float32)
@@ -336,7 +336,7 @@ def _merge(x, y, best, metric: str) -> tuple[jax.Array, jax.Array, jax.Array]:
     near, place, largest = best
     far = distance.distances(rows, columns, metric)  # [b,c]
     filling = column < 0
-    largest = jnp.maximum(largest, jnp.where(filling, 0, far).max(1))
+    largest = jnp.maximum(largest, far.max(1))  # filling repeats a row: no larger
     alike = row_group[:, None] == column_group
     far = jnp.where(filling | alike, jnp.inf, far)
     # Rounding gives a row some distance to itself; before all others whatever it is.

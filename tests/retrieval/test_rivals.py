@@ -70,6 +70,19 @@ def test_lbr_hidden():
     assert got[2].tolist() == list(range(25))
 
 
+def test_blur_leaves_out():
+    """Scores as if what is not valid were not there; -inf for it."""
+    rng = np.random.default_rng(6)
+    probe, top = (np.float32(_unit(rng.normal(size=s))) for s in ((2, 5), (2, 4, 5)))
+    valid = np.array([[True, True, False, True], [False] * 4])
+    got = np.asarray(rivals.blur(probe, top, valid, np.float32(0.5)))
+    left = top[0, valid[0]]
+    weight = np.exp(left @ left.T / 0.5)
+    want = weight / weight.sum(1, keepdims=True) @ left @ probe[0]
+    np.testing.assert_allclose(got[0, valid[0]], want, atol=1e-6)
+    assert (got[~valid] == -np.inf).all()
+
+
 def test_lbr_ends():
     """k = 1 moves nothing; k beyond the gallery re-sorts all of it."""
     probe, gallery = _rows(4)
