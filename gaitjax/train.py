@@ -278,7 +278,7 @@ def save(
     state: TrainState,
     labels: np.ndarray,
     round_: int,
-    banked: Banked | None,
+    banked: Banked | None = None,
     in_haste: bool = False,
 ) -> None:
     """Hands the state to the checkpoint writer, with its score for `ckpt.best`.
