@@ -37,11 +37,14 @@ def args(**values: Any) -> dict[str, Any]:
     return {f"method_args.{key}": value for key, value in values.items()}
 
 
+def shared_stages(scale: str) -> int:
+    """Of the shared trunk: a modality has its stem and the first stage for itself."""
+    return {"narrow": 3, "full": 4}[scale] - 1
+
+
 def main_rows(scale: str) -> dict[str, dict[str, Any]]:
     """The rivals, the method, and its phases; three seeds each."""
-    own = 1  # stages that a modality has for itself: the stem's and the first
-    stages = {"narrow": 3, "full": 4}[scale]
-    trunk = dict(shared_stages=stages - own, shared_head=False)
+    trunk = dict(shared_stages=shared_stages(scale), shared_head=False)
     return {
         "endpoint": args(phases=()),
         "full": {},
@@ -50,6 +53,14 @@ def main_rows(scale: str) -> dict[str, dict[str, Any]]:
         "phases_1_2": args(phases=(1, 2)),
         "phases_1_3": args(phases=(1, 3)),
         "phases_2_3": args(phases=(2, 3)),
+    }
+
+
+def beyond_rows() -> dict[str, dict[str, Any]]:
+    """Without the constant between the modalities; three seeds each."""
+    return {
+        "endpoint_centred": args(phases=(), centre=True),
+        "full_centred": args(centre=True),
     }
 
 
@@ -74,6 +85,12 @@ def single_rows(scale: str) -> dict[str, dict[str, dict[str, Any]]]:
             "coupled_heads": args(decoupled=False),
             "no_token": args(token=False),
             "no_axial": args(axial=False),
+        },
+        "rivals": {
+            "shared_trunk_and_head": {
+                "method": "crossmodal",
+                **args(shared_stages=shared_stages(scale), shared_head=True),
+            },
         },
         "inputs": {
             "pseudo_silhouettes": args(phases=(), binary=("ranges",)),
@@ -138,5 +155,10 @@ def jobs(scale: str) -> list[Job]:
         for seed in SEEDS
         for row, changes in plug_in_rows().items()
     ]
-    cut = sum(job.study in ("table 5", "inputs") for job in single)
-    return [*found, *single[:cut], *plugged, *single[cut:]]
+    beyond = [
+        made("beyond the paper", row, seed, changes)
+        for seed in SEEDS
+        for row, changes in beyond_rows().items()
+    ]
+    cut = sum(job.study in ("table 5", "rivals", "inputs") for job in single)
+    return [*found, *beyond, *single[:cut], *plugged, *single[cut:]]

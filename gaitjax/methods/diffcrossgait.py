@@ -87,6 +87,7 @@ def make(
     unit_latents: bool = True,
     shared_noise: bool = True,
     identity_heads: bool = True,
+    centre: bool = False,
     decoupled: bool = True,
     token: bool = True,
     axial: bool = True,
@@ -106,9 +107,10 @@ def make(
     plain error of the noise (all; not in the paper).
     fixed_targets: no gradient into the latents that are reconstructed. prior_gradient:
     gradient through the prior. unit_latents: latents have mean 0 and variance 1.
-    identity_heads: the 1 x 1 heads change nothing at first, else they are random. The
-    paper's ablations: shared_noise, decoupled (heads), token, axial (attention) set to
-    False; independent (a U-Net per modality); denoiser_features=512 with
+    identity_heads: the 1 x 1 heads change nothing at first, else they are random.
+    centre: embeddings lose their modality's mean (not in the paper; see `SharedHead`).
+    The paper's ablations: shared_noise, decoupled (heads), token, axial (attention) set
+    to False; independent (a U-Net per modality); denoiser_features=512 with
     denoiser_block="full" (the heavy one).
     """
     check_inputs(info, inputs, binary, downsample)
@@ -151,6 +153,7 @@ def make(
             Denoiser, denoiser_features, denoiser_block, denoiser_heads, axial, dtype
         ),
         identity_heads,
+        centre,
         decoupled,
         token,
         independent,
@@ -259,6 +262,7 @@ class DiffCrossGait(nn.Module):
     latent_channels: int
     denoiser: Callable[..., Denoiser]
     identity_heads: bool = True
+    centre: bool = False
     decoupled: bool = True
     token: bool = True
     independent: bool = False
@@ -272,7 +276,7 @@ class DiffCrossGait(nn.Module):
             conv = functools.partial(conv, init=identity)
         self.dis = {key: conv() for key in self.inputs}
         self.gen = conv()
-        self.head = SharedHead(self.num_classes, self.bins, self.features)
+        self.head = SharedHead(self.num_classes, self.bins, self.features, self.centre)
         count = len(self.inputs) if self.independent else 1
         self.unets = [self.denoiser() for _ in range(count)]
 

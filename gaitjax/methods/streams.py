@@ -133,11 +133,17 @@ class SharedHead(nn.Module):
     together, as the running ones are: not stated in the DiffCrossGait paper. Two
     calls would normalise each modality by itself, which takes away the very
     difference between them, and the test could not do the same.
+
+    centre: takes the mean of each modality's embeddings away, in training the batch's
+    and at test time the running one (not in the paper). A constant between the
+    modalities is nothing that a loss on distances across them minds, but it orders a
+    gallery by what lies along it.
     """
 
     num_classes: int
     bins: Sequence[int]
     features: int
+    centre: bool = False
 
     @nn.compact
     def __call__(
@@ -151,8 +157,31 @@ class SharedHead(nn.Module):
                 for key, x in maps.items()
             }
         )  # [n m, p, c]
-        outputs = {"embeddings": SeparateFCs(self.features, name="fcs")(strips)}
+        embeddings = SeparateFCs(self.features, name="fcs")(strips)
+        if self.centre:
+            embeddings = Centre(len(maps), name="centre")(embeddings, train=train)
+        outputs = {"embeddings": embeddings}
         if self.num_classes:
             necks = SeparateBNNecks(self.num_classes, name="necks")
             _, outputs["logits"] = necks(outputs["embeddings"], train=train)
         return {name: by_modality(x) for name, x in outputs.items()}
+
+
+class Centre(nn.Module):
+    """Takes the mean of each of m modalities away, as batch normalisation does."""
+
+    modalities: int
+    momentum: float = 0.9
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """x [n m, p, d], modalities within sequences -> the same shape."""
+        y = x.reshape(-1, self.modalities, *x.shape[1:])  # [n, m, p, d]
+        running = self.variable("batch_stats", "mean", jnp.zeros, y.shape[1:])
+        mean = running.value
+        if train:
+            mean = y.mean(0)
+            if not self.is_initializing():
+                kept = self.momentum * running.value
+                running.value = kept + (1 - self.momentum) * mean
+        return (y - mean).reshape(x.shape)

@@ -1,7 +1,7 @@
 """Every protocol that the reference evaluates gives the reference's figures.
 
-CASIA-B by view pairs and Gait3D are in test_search.py. Of the evaluation goldens,
-only `re_ranking` is not here: there is no re-ranking yet.
+CASIA-B by view pairs and Gait3D are in test_search.py. Re-ranking is in
+test_kreciprocal.py.
 """
 
 import golden
