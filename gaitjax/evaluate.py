@@ -27,7 +27,7 @@ from gaitjax.data.pipeline import embed_batches
 from gaitjax.data.records import Split
 from gaitjax.errors import GaitError
 from gaitjax.report import embedding_map, html, saliency, tables
-from gaitjax.retrieval import protocols, ranking, search
+from gaitjax.retrieval import protocols, ranking, rerank, search
 from gaitjax.run import (
     Run,
     embedding_arrays,
@@ -202,9 +202,11 @@ def evaluate_state(
 
 
 def reranks(run: Run, state: TrainState) -> list[ranking.Rerank]:
-    """What sorts the nearest again: the method itself, where it does."""
+    """What sorts the nearest again: rivals, and the method itself where it does."""
+    options = run.eval_options
+    others = rerank.make(options.rivals, options.distances[0])
     if run.rescore_fn is None:
-        return []
+        return others
     model = state.eval_params, state.model_state
 
     def open_list(probes: np.ndarray, gallery: np.ndarray) -> ranking.Score:
@@ -217,7 +219,7 @@ def reranks(run: Run, state: TrainState) -> list[ranking.Rerank]:
         return score
 
     stage = run.config["method"].rpartition(".")[2]
-    return [ranking.Rerank(stage, run.eval_options.rerank, open_list)]
+    return [*others, ranking.Rerank(stage, options.rerank, open_list)]
 
 
 def headline_scores(

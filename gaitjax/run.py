@@ -22,7 +22,7 @@ from gaitjax.data import pipeline, schema
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
 from gaitjax.methods import api
-from gaitjax.retrieval import protocols
+from gaitjax.retrieval import protocols, rerank
 from gaitjax.runtime import checkpoint, mesh, weights
 from gaitjax.runtime.base import Frozen, base_arguments, open_base
 from gaitjax.runtime.optim import make_optimizer
@@ -86,7 +86,8 @@ class EvalOptions:
     first frames of a sequence. buckets: how many lengths sequences are padded to.
     rounded: round view-pair cells to two decimals before averaging, as OpenGait does.
     lists: rank lists per condition in the report. rerank: K, how many of the nearest a
-    method that re-ranks sorts again.
+    method that re-ranks sorts again. rivals: re-rankers without training beside it,
+    some of kreciprocal, lbr, gcr.
     """
 
     split: Literal["test", "val"] = "test"
@@ -99,12 +100,14 @@ class EvalOptions:
     rounded: bool = False
     lists: int = 6
     rerank: int = 10
+    rivals: tuple[str, ...] = ()
 
     def __post_init__(self):
         at_least(1, eval__batch=self.batch, eval__buckets=self.buckets)
         at_least(1, eval__frames_limit=self.frames_limit)
         at_least(0, eval__lists=self.lists)
         at_least(1, eval__rerank=self.rerank)
+        rerank.make(self.rivals, "euclidean")
         at_least(1, **{"eval__ranks": min(self.ranks, default=0)})
         given = set(self.distances)
         once = 0 < len(given) == len(self.distances)
