@@ -18,12 +18,12 @@ import jax
 import numpy as np
 
 from gaitjax.arguments import at_least, between, check, unknown
-from gaitjax.data import pipeline, schema
+from gaitjax.data import pipeline
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
 from gaitjax.methods import api
 from gaitjax.retrieval import protocols, rerank
-from gaitjax.runtime import checkpoint, mesh, weights
+from gaitjax.runtime import checkpoint, mesh, shapes, weights
 from gaitjax.runtime.base import Frozen, base_arguments, open_base
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import Precision, compute_dtype, with_products
@@ -193,10 +193,10 @@ def open_run(
     tx, rate = make_optimizer(params, options.steps, **config["optim"])
     init = functools.partial(init_state, method, tx, ema=options.ema)
     everywhere = mesh.replicated(device_mesh)
-    shapes = {name: frozen.like for name, frozen in bases.items()}
+    frozen = {name: one.like for name, one in bases.items()}
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
-        jax.eval_shape(init, key, example, bases=shapes),
+        jax.eval_shape(init, key, example, bases=frozen),
     )
     if config["ckpt"]["best"] is not None:
         model = like.params, like.model_state
@@ -204,7 +204,7 @@ def open_run(
         check_best(config["ckpt"]["best"], data, config["eval"]["ranks"], views, method)
 
     def init_fn() -> TrainState:
-        arrays = {name: frozen.load(everywhere) for name, frozen in bases.items()}
+        arrays = {name: one.load(everywhere) for name, one in bases.items()}
         return jax.jit(init, out_shardings=everywhere)(key, example, bases=arrays)
 
     def jitted(fn: Callable | None) -> Callable | None:
@@ -357,14 +357,8 @@ def make_method(
 
 def example_batch(data: pipeline.Data, method: api.Method) -> dict[str, np.ndarray]:
     """One made-up sequence in the shapes that batches have."""
-    t = data.clip.most
     keys = dict.fromkeys((*method.train_keys, *method.embed_keys))
-    batch = {
-        key: np.zeros((1, t, *shape), schema.modality(key).dtype)
-        for key, shape in data.shapes(keys).items()
-    }
-    batch |= {"label": np.zeros(1, np.int32), "mask": np.ones((1, t), np.float32)}
-    return pipeline.fill_optional(batch, method.optional_keys)
+    return shapes.example_batch(data.shapes(keys), method, data.clip.most)
 
 
 def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
