@@ -140,10 +140,12 @@ def jobs(scale: str) -> list[Job]:
         at = ELEVATIONS if row in tilted and seed == 0 else ()
         return Job(study, row, seed, changes, at)
 
+    repeated = {"main": main_rows(scale), "beyond the paper": beyond_rows()}
     found = [
-        made("main", row, seed, changes)
+        made(study, row, seed, changes)
         for seed in SEEDS
-        for row, changes in main_rows(scale).items()
+        for study, rows in repeated.items()
+        for row, changes in rows.items()
     ]
     single = [
         made(study, row, 0, changes)
@@ -155,10 +157,5 @@ def jobs(scale: str) -> list[Job]:
         for seed in SEEDS
         for row, changes in plug_in_rows().items()
     ]
-    beyond = [
-        made("beyond the paper", row, seed, changes)
-        for seed in SEEDS
-        for row, changes in beyond_rows().items()
-    ]
     cut = sum(job.study in ("table 5", "rivals", "inputs") for job in single)
-    return [*found, *beyond, *single[:cut], *plugged, *single[cut:]]
+    return [*found, *single[:cut], *plugged, *single[cut:]]

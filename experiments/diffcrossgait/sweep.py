@@ -112,6 +112,7 @@ def run(job: Job, scale: str, folder: pathlib.Path) -> None:
         write_atomically(folder / "seconds.json", json.dumps(so_far))
     if job.elevations:
         export_run(config.to_dict(), folder)
+    config.data.p = 4  # nothing is trained from here on
     for elevation in job.elevations:
         config.data.args.update(elevation=float(elevation), num_train=8)
         copy = folder / f"elevation_{elevation}"
