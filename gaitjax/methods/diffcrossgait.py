@@ -108,7 +108,7 @@ def make(
     fixed_targets: no gradient into the latents that are reconstructed. prior_gradient:
     gradient through the prior. unit_latents: latents have mean 0 and variance 1.
     identity_heads: the 1 x 1 heads change nothing at first, else they are random.
-    centre: embeddings lose their modality's mean (not in the paper; see `SharedHead`).
+    centre: at test time embeddings lose their modality's mean (not in the paper).
     The paper's ablations: shared_noise, decoupled (heads), token, axial (attention) set
     to False; independent (a U-Net per modality); denoiser_features=512 with
     denoiser_block="full" (the heavy one).

@@ -6,7 +6,7 @@ import numpy as np
 from gaitjax.methods.streams import Centre
 
 
-def test_centre_takes_the_mean_of_each_modality_away():
+def test_centre_takes_the_running_mean_of_each_modality_away():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(6, 2, 3, 4)).astype(np.float32)  # [n, m, p, d]
     x[:, 1] += 5
@@ -15,9 +15,7 @@ def test_centre_takes_the_mean_of_each_modality_away():
     state = centre.init(jax.random.key(0), flat, train=True)
     np.testing.assert_array_equal(state["batch_stats"]["mean"], np.zeros((2, 3, 4)))
     out, new = centre.apply(state, flat, train=True, mutable=["batch_stats"])
-    np.testing.assert_allclose(
-        np.reshape(out, x.shape), x - x.mean(0), rtol=1e-5, atol=1e-5
-    )
+    np.testing.assert_array_equal(out, flat)  # training goes on as without
     np.testing.assert_allclose(
         new["batch_stats"]["mean"], 0.1 * x.mean(0), rtol=1e-5, atol=1e-6
     )
