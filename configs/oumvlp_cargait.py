@@ -4,9 +4,8 @@
 
 The recipe of configs/gait3d_cargait.py, on the network of
 configs/zoo/deepgaitv2_oumvlp.py. Published Rank-1 per view pair: 91.9 before, 92.0
-after (not
-reproduced here, the data set is by agreement only). `:walkers` and `:tiny` are on a
-synthetic twin.
+after (not reproduced here, the data set is by agreement only). `:walkers` and `:tiny`
+are on a synthetic twin.
 """
 
 from __future__ import annotations

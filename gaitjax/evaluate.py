@@ -37,7 +37,7 @@ from gaitjax.run import (
     score_prefix,
 )
 from gaitjax.runtime import mesh, weights
-from gaitjax.runtime.base import digest
+from gaitjax.runtime.base import base_folder, digest
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.metrics_log import read as read_metrics
 from gaitjax.runtime.precision import with_products
@@ -138,7 +138,7 @@ def feature_bank(run: Run, state: TrainState) -> Bank:
     """Embeddings of the training split by the method's base: made once, beside the
     base, so that all that stand on it share them."""
     train = run.data.train
-    folder = pathlib.Path(run.config["method_args"]["base"]["workdir"]) / "bank"
+    folder = base_folder(run.config["method_args"]["base"]) / "bank"
     shapes = run.data.shapes(run.method.embed_keys)
     about = {
         "weights": digest(state.model_state["bases"]["base"]),
@@ -150,7 +150,7 @@ def feature_bank(run: Run, state: TrainState) -> Bank:
     bank = open_bank(folder, about)
     if bank is None:
         views = embed(run, state, train, np.arange(len(train)))
-        write_bank(folder, views, about)
+        write_bank(folder, views, about, train.index.names)
         bank = open_bank(folder, about)
     return bank
 
@@ -210,16 +210,24 @@ def reranks(run: Run, state: TrainState) -> list[ranking.Rerank]:
     model = state.eval_params, state.model_state
 
     def open_list(probes: np.ndarray, gallery: np.ndarray) -> ranking.Score:
-        there = ranking.on_device(gallery)
+        rows = ranking.padded(np.arange(len(gallery)), rounded_up(len(gallery)))
+        there = mesh.to_all(np.float32(gallery[rows]), run.mesh)
 
         def score(places: np.ndarray, near: np.ndarray) -> np.ndarray:
-            probe = ranking.on_device(probes[places])
-            return np.asarray(run.rescore_fn(*model, probe, there, np.int32(near)))
+            pairs = np.float32(probes[places]), np.int32(near)
+            probe, found = mesh.to_all(pairs, run.mesh)
+            return np.asarray(run.rescore_fn(*model, probe, there, found))
 
         return score
 
     stage = run.config["method"].rpartition(".")[2]
     return [*others, ranking.Rerank(stage, options.rerank, open_list)]
+
+
+def rounded_up(size: int) -> int:
+    """At most a quarter more, so that galleries of like sizes compile once."""
+    step = max(1, (1 << size.bit_length()) // 8)
+    return -(-size // step) * step
 
 
 def headline_scores(

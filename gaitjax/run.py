@@ -17,7 +17,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from gaitjax.arguments import at_least, between, check, unknown
+from gaitjax.arguments import at_least, between, check, defaults, unknown
 from gaitjax.data import pipeline
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
@@ -400,8 +400,20 @@ def read_side(run: Run, step: int) -> dict[str, Any]:
     # What refresh embeds with makes the labels, so there it belongs to the run.
     embedding = ("eval.batch", "eval.buckets", "eval.frames_limit")
     fixed = embedding if run.method.refresh else ()
-    check_same_run(run.workdir, side["config"], run.config, fixed)
+    known = default_values(run.config["method"])
+    check_same_run(run.workdir, side["config"], run.config, fixed, known)
     return side
+
+
+def default_values(method: str) -> dict[str, Any]:
+    """{"optim.lr": 0.1} of every argument of the code that has a default."""
+    functions = {**sections(), "method_args": api.find(method)}
+    return {
+        f"{name}.{key}": value
+        for name, fn in functions.items()
+        for key, value in defaults(fn).items()
+        if key != "dtype"
+    }
 
 
 def init_from(run: Run, state: TrainState, source: str) -> TrainState:
@@ -418,7 +430,9 @@ def init_from(run: Run, state: TrainState, source: str) -> TrainState:
     saved = other.saved_model(step, mesh.replicated(run.mesh))
     other.close()
     params, kept = checkpoint.take_matching(saved["params"], state.params)
-    model_state, _ = checkpoint.take_matching(saved["model_state"], state.model_state)
+    # The bases stay those of this config.
+    own = {key: x for key, x in saved["model_state"].items() if key != "bases"}
+    model_state, _ = checkpoint.take_matching(own, state.model_state)
     lines = checkpoint.differences(saved["params"], state.params)
     if not kept:
         raise GaitError(

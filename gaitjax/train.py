@@ -20,12 +20,20 @@ import numpy as np
 from tqdm import tqdm
 
 from gaitjax import evaluate
+from gaitjax.arguments import unknown
 from gaitjax.data import pipeline
 from gaitjax.data.builders.twins import twins
 from gaitjax.data.features import Bank
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
-from gaitjax.run import Run, TrainOptions, check_config, open_run, restore_or_init
+from gaitjax.run import (
+    Run,
+    TrainOptions,
+    check_config,
+    open_run,
+    restore_model,
+    restore_or_init,
+)
 from gaitjax.runtime import mesh, metrics_log
 from gaitjax.runtime.base import base_arguments, must_train
 from gaitjax.runtime.environment import environment
@@ -135,11 +143,15 @@ def train_loop(run: Run) -> TrainState:
                 raise SystemExit(0)
     if start < options.steps:
         save(run, state, labels, round_, banked)
+    shown = state
+    if run.checkpoints.best and run.eval_options.checkpoint == "best":
+        run.checkpoints.wait()
+        shown = restore_model(run)
     run.checkpoints.close()
-    evaluations = evaluate.evaluate_state(run, state)
+    evaluations = evaluate.evaluate_state(run, shown)
     log.write(options.steps, evaluate.scores(evaluations))
     log.close()
-    evaluate.write_results(run, state, evaluations)
+    evaluate.write_results(run, shown, evaluations)
     write_atomically(run.workdir / "finished", json.dumps(run.config["eval"]) + "\n")
     return state
 
@@ -176,13 +188,30 @@ def open_banked(run: Run, state: TrainState) -> Banked:
     the validation people."""
     data, method = run.data, run.method
     bank = evaluate.feature_bank(run, state)
-    labels = {"train": data.labels, "val": val_labels(data)}
+    labels = {"train": data.labels}
+    best = run.checkpoints.best
+    if best and best.startswith("val/"):
+        labels["val"] = val_labels(data)
     lists = {
-        name: method.prepare(bank, data.train.index, values)
-        for name, values in labels.items()
-        if (values >= 0).any()
+        part: method.prepare(bank, data.train.index, values)
+        for part, values in labels.items()
     }
-    return Banked(bank, labels, lists)
+    banked = Banked(bank, labels, lists)
+    if "val" in labels:
+        check_best(run, state, banked)
+    return banked
+
+
+def check_best(run: Run, state: TrainState, banked: Banked) -> None:
+    """`ckpt.best` names something that the method measures: now, not at the first
+    save."""
+    batch = next(val_batches(run, banked))
+    found = jax.eval_shape(
+        run.method.validate, state.eval_params, state.model_state, batch
+    )
+    known = [f"val/{key}" for key in found]
+    if run.checkpoints.best not in known:
+        raise GaitError(unknown(run.checkpoints.best, known, "metric in ckpt.best"))
 
 
 def val_labels(data: pipeline.Data) -> np.ndarray:
@@ -258,19 +287,24 @@ def bank_rows(run: Run, size: int) -> slice:
 
 def validate(run: Run, state: TrainState, banked: Banked) -> dict[str, float]:
     """{"val/...": mean of what the method measures on the validation people}."""
-    labels = banked.labels["val"]
-    sampler = make_sampler(run, labels, 0, banked, "val")
-    rows = bank_rows(run, len(sampler(0)))
     found = []
-    for batch in pipeline.bank_batches(
-        run.data, banked.bank, sampler, labels, start=0, stop=VAL_BATCHES, rows=rows
-    ):
+    for batch in val_batches(run, banked):
         batch = mesh.to_devices(batch, run.mesh)
         values = run.validate_fn(state.eval_params, state.model_state, batch)
         found.append(jax.device_get(values))
     return {
         f"val/{key}": float(np.mean([one[key] for one in found])) for key in found[0]
     }
+
+
+def val_batches(run: Run, banked: Banked) -> Iterator[dict[str, np.ndarray]]:
+    """The same ones at every call."""
+    labels = banked.labels["val"]
+    sampler = make_sampler(run, labels, 0, banked, "val")
+    rows = bank_rows(run, len(sampler(0)))
+    return pipeline.bank_batches(
+        run.data, banked.bank, sampler, labels, start=0, stop=VAL_BATCHES, rows=rows
+    )
 
 
 def save(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Mapping
@@ -41,10 +42,19 @@ class Bank:
 
 
 def write_bank(
-    folder: pathlib.Path, views: Mapping[str, np.ndarray], about: Mapping[str, Any]
+    folder: pathlib.Path,
+    views: Mapping[str, np.ndarray],
+    about: Mapping[str, Any],
+    names: np.ndarray,
 ) -> None:
-    """Makes the folder, or fills one that was left half written. about: for JSON."""
-    partial = folder.with_name(f".{folder.name}.partial")
+    """Makes the folder, or replaces one that was left half written.
+
+    about: for JSON. names: of the records, for the message about one that is NaN.
+    """
+    for view, array in views.items():
+        check_finite(view, array, names)
+    # A name of its own: two runs on one base may be at it at the same time.
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for view, array in views.items():
@@ -53,7 +63,23 @@ def write_bank(
     text = json.dumps({**about, "views": shapes}, indent=1)
     (partial / "about.json").write_text(text + "\n")
     shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError:
+        shutil.rmtree(partial)
+        if not (folder / "about.json").exists():  # else the other run's has just come
+            raise
+
+
+def check_finite(view: str, array: np.ndarray, names: np.ndarray) -> None:
+    """array f32[n, p, d]: a NaN would be nearest to nobody, and nobody would know."""
+    bad = np.flatnonzero(~np.isfinite(array).all((1, 2)))
+    if len(bad):
+        raise GaitError(
+            f"the base's embeddings {view}: {len(bad)} of {len(array)} sequences are "
+            f"NaN or infinite, the first is {names[bad[0]]} (row {bad[0]}); look at "
+            "its frames, or at the base if it is all of them"
+        )
 
 
 def open_bank(folder: pathlib.Path, about: Mapping[str, Any]) -> Bank | None:
@@ -70,7 +96,7 @@ def open_bank(folder: pathlib.Path, about: Mapping[str, Any]) -> Bank | None:
             view: np.load(folder / f"{view}.npy", mmap_mode="r")
             for view in saved["views"]
         }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise GaitError(
             f"cannot read the bank {folder}: {error}; delete it to have it made again"
         ) from error

@@ -198,7 +198,11 @@ def bank_batches(
     rows: slice = slice(None),
 ) -> Iterator[Batch]:
     """As `train_batches`, of embeddings in place of frames: `features` f32 [n, ..., p,
-    d] of what the sampler says, `index` and `label` [n, ...]. `mask` is [n, 1]."""
+    d] of what the sampler says, `index` and `label` [n, ...]. `mask` is [n, 1].
+
+    By threads: a worker process would get a copy of the whole bank.
+    """
+    data = dataclasses.replace(data, workers=0)
     return stream(data, BankSteps(bank, sampler, labels, start, stop, rows))
 
 

@@ -289,8 +289,7 @@ def nearest_lists(bank: Bank, labels: np.ndarray, number: int) -> Lists:
     label = np.tile(labels, len(views))
     same = {int(k): np.flatnonzero(label == k) for k in np.unique(labels[used])}
     probe, near = np.concatenate(probes), np.concatenate(near)
-    record = label[probe]
-    others = np.array([(labels == k).sum() > 1 for k in record])
+    others = np.bincount(labels[used])[label[probe]] > 1
     if not others.any():
         raise GaitError(
             "nobody has two sequences, so no probe has somebody right to find; cargait "

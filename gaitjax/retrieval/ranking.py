@@ -86,7 +86,8 @@ class Ranker:
         head = found[:, : self.rerank.depth]
         last = last[:, : self.rerank.depth]
         far = self.score(places, np.where(last, 0, head))
-        order = np.argsort(np.where(last, np.inf, far), axis=1, kind="stable")
+        # What is hidden after what is far, even where that is infinite or NaN.
+        order = np.lexsort((far, last), axis=1)
         head = np.take_along_axis(head, order, 1)
         return np.concatenate([head, found[:, head.shape[1] :]], 1)
 

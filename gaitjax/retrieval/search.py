@@ -125,6 +125,7 @@ def evaluate(
         rank_lists |= lists
         found.add(one)
     for rerank in reranks:
+        found.notes += _clamped(rerank, tasks, pairs)
         for task in tasks:
             task = dataclasses.replace(task, rerank=rerank)
             other = breakdown(task, progress or (lambda done, steps: None))
@@ -140,6 +141,24 @@ def evaluate(
         distances=sample_distances(tasks, num_pairs) if num_pairs else None,
         embeddings=embeddings,
     )
+
+
+def _clamped(
+    rerank: ranking.Rerank, tasks: Sequence[breakdowns.Task], pairs: bool
+) -> list[str]:
+    """A note where a list is shorter than what is to be sorted again."""
+    sizes = [
+        np.unique(task.group[task.items], return_counts=True)[1].min()
+        if pairs
+        else len(task.items)
+        for task in tasks
+    ]
+    if rerank.depth is None or rerank.depth <= min(sizes):
+        return []
+    return [
+        f"{rerank.stage}: of the nearest {rerank.depth}, {min(sizes)} are all that the "
+        "shortest list has"
+    ]
 
 
 def _row(

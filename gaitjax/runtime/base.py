@@ -44,22 +44,30 @@ def base_arguments(method_args: Mapping[str, Any]) -> Iterator[tuple[str, Mappin
             yield name, value
 
 
+def base_folder(argument: Mapping[str, Any]) -> pathlib.Path | None:
+    """The absolute path of the argument's workdir."""
+    workdir = argument.get("workdir")
+    return pathlib.Path(workdir).expanduser().absolute() if workdir else None
+
+
 def is_there(argument: Mapping[str, Any]) -> bool:
     """Whether the workdir holds something that `open_base` can read."""
-    folder = _folder(argument)
+    folder = base_folder(argument)
     return folder is not None and (folder / "checkpoints").is_dir()
 
 
 def must_train(argument: Mapping[str, Any]) -> bool:
     """Whether the workdir wants training by the config given: nothing is there, or an
     unfinished run of that very config."""
-    folder = _folder(argument)
+    folder = base_folder(argument)
     if folder is None or not argument.get("config"):
         return False
     if not is_there(argument):
         return True
+    if not (folder / "config.json").exists():  # it got no further than its folder
+        return True
     ours = json.loads(json.dumps(argument["config"]))
-    theirs = json.loads((folder / "config.json").read_text())
+    theirs = json.loads(json.dumps(base_config("base", argument)))
     return theirs == ours and not (folder / "finished").exists()
 
 
@@ -78,7 +86,7 @@ def open_base(
     """
     config = base_config(name, argument)
     about = config.get("weights")
-    folder = _folder(argument)
+    folder = base_folder(argument)
     if about:
         weights.check_shapes(config, shapes, folder)
     elif tuple(config["data"]["cut"]) != cut:
@@ -114,7 +122,7 @@ def open_base(
 
 def base_config(name: str, argument: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config that says what the network of a base is: its own, else that given."""
-    folder = _folder(argument)
+    folder = base_folder(argument)
     if folder is not None and (folder / "config.json").is_file():
         try:
             config = json.loads((folder / "config.json").read_text())
@@ -143,7 +151,7 @@ def digest(model: Any) -> str:
 def _load(
     name: str, argument: Mapping[str, Any], like: Any, sharding: jax.sharding.Sharding
 ) -> Any:
-    folder = _folder(argument)
+    folder = base_folder(argument)
     if not is_there(argument):
         raise GaitError(
             f"method_args.{name}.workdir={folder} holds no checkpoints; train the base "
@@ -169,8 +177,3 @@ def _load(
             f"the base {folder} does not fit its own config: {'; '.join(lines[:6])}"
         )
     return checkpoint.take_matching(saved, like)[0]
-
-
-def _folder(argument: Mapping[str, Any]) -> pathlib.Path | None:
-    workdir = argument.get("workdir")
-    return pathlib.Path(workdir).expanduser().absolute() if workdir else None

@@ -150,6 +150,11 @@ class Checkpoints:
         )
         return self._restore(step, "model", shapes)
 
+    def wait(self) -> None:
+        """Until the last save has come through."""
+        with self._explained():
+            self._manager.wait_until_finished()
+
     def close(self) -> None:
         """Waits for the last save, which must have come through."""
         with self._explained():

@@ -62,15 +62,22 @@ def lock_workdir(path: pathlib.Path) -> IO:
 
 
 def check_same_run(
-    path: pathlib.Path, saved: Mapping, config: Mapping, fixed: Sequence[str] = ()
+    path: pathlib.Path,
+    saved: Mapping,
+    config: Mapping,
+    fixed: Sequence[str] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Raises GaitError where `saved`, a checkpoint's config, is another run's.
 
     The differing keys are named. What only says how a run is looked at (`eval`,
     `log`, `ckpt`, where data lie, how many workers) may differ, but for `fixed`.
+    defaults: by dotted key; what the code has learnt since then counts as left alone.
     """
     # Through JSON tuples become lists, as they are in what was saved.
-    theirs, ours = flat(saved), flat(json.loads(json.dumps(config)))
+    known = json.loads(json.dumps(dict(defaults or {})))
+    theirs = known | flat(saved)
+    ours = known | flat(json.loads(json.dumps(config)))
     keys = sorted(theirs.keys() | ours.keys())
     keys = [key for key in keys if key in fixed or not _is_free(key)]
     differing = [key for key in keys if theirs.get(key) != ours.get(key)]
