@@ -198,11 +198,11 @@ def open_banked(run: Run, state: TrainState) -> Banked:
     }
     banked = Banked(bank, labels, lists)
     if "val" in labels:
-        check_best(run, state, banked)
+        check_val_best(run, state, banked)
     return banked
 
 
-def check_best(run: Run, state: TrainState, banked: Banked) -> None:
+def check_val_best(run: Run, state: TrainState, banked: Banked) -> None:
     """`ckpt.best` names something that the method measures: now, not at the first
     save."""
     batch = next(val_batches(run, banked))

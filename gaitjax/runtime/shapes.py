@@ -44,6 +44,8 @@ def trace(
 
     key = stream(options["seed"], "init")
     state = jax.eval_shape(start, key, batch)
+    if method.prepare:  # its batches are of a bank, which is not there
+        return state
     loss, _ = jax.eval_shape(method.loss, state.params, state.model_state, batch, key)
     assert loss.shape == (), loss
     return state

@@ -75,9 +75,9 @@ def check_same_run(
     defaults: by dotted key; what the code has learnt since then counts as left alone.
     """
     # Through JSON tuples become lists, as they are in what was saved.
-    known = json.loads(json.dumps(dict(defaults or {})))
-    theirs = known | flat(saved)
-    ours = known | flat(json.loads(json.dumps(config)))
+    parts = [defaults or {}, saved, config]
+    known, theirs, ours = (flat(json.loads(json.dumps(dict(part)))) for part in parts)
+    theirs, ours = known | theirs, known | ours
     keys = sorted(theirs.keys() | ours.keys())
     keys = [key for key in keys if key in fixed or not _is_free(key)]
     differing = [key for key in keys if theirs.get(key) != ours.get(key)]
