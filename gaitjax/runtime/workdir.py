@@ -124,4 +124,5 @@ def write_atomically(path: str | os.PathLike, text: str) -> None:
 def _is_free(key: str) -> bool:
     looking = ("eval.", "log.", "ckpt.")
     places = ("data.dir", "data.workers", "data.prefetch", "data.args.processes")
-    return key.startswith(looking) or key in places
+    # A base's arrays are in the checkpoint; where they came from may move.
+    return key.startswith(looking) or key in places or key.endswith("base.workdir")
