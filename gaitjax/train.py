@@ -52,7 +52,7 @@ def train(
     config: plain nested dicts, as `run.sections` describes them. kwargs: see
     `open_run`. Returns the last state.
     """
-    train_bases(config)
+    train_bases(config, **kwargs)
     run = open_run(config, workdir, **kwargs)
     with lock_workdir(run.workdir):
         return train_loop(run)
@@ -169,7 +169,7 @@ def is_finished(run: Run) -> bool:
     return text.strip() == json.dumps(run.config["eval"])
 
 
-def train_bases(config: Mapping[str, Any]) -> None:
+def train_bases(config: Mapping[str, Any], **kwargs) -> None:
     """On walkers, trains what the method stands on where that is missing or unfinished.
 
     On a real data set a missing base is an error, which `open_run` explains.
@@ -180,7 +180,7 @@ def train_bases(config: Mapping[str, Any]) -> None:
     for name, argument in base_arguments(config["method_args"]):
         if must_train(argument):
             print(f"method_args.{name}: {argument['workdir']} comes first")
-            train(argument["config"], argument["workdir"])
+            train(argument["config"], argument["workdir"], **kwargs)
 
 
 def open_banked(run: Run, state: TrainState) -> Banked:
@@ -235,7 +235,7 @@ def make_sampler(
     run: Run,
     labels: np.ndarray,
     round_: int,
-    banked: Banked | None,
+    banked: Banked | None = None,
     part: str = "train",
 ) -> Callable[[int], np.ndarray]:
     """step -> records of its batch: the method's `source`, else P x K identities."""

@@ -61,6 +61,8 @@ def make(
     """
     at_least(1, method_args__nearest=nearest, method_args__triplets=triplets)
     at_least(1, method_args__heads=heads, method_args__hidden=hidden)
+    at_least(1, method_args__features=features)
+    at_least(0, method_args__damping=damping, method_args__ce_weight=ce_weight)
     if "base" not in info.bases:
         raise GaitError(
             "cargait wants a base: set method_args.base.workdir to a run, or to a "

@@ -48,10 +48,9 @@ class Ranker:
     ):
         """probes f32[q,p,d]; gallery f32[g,p,d], filled up to `size`, since lists of
         one size compile once: what fills it is never found."""
-        rows = padded(np.arange(len(gallery)), size or len(gallery))
+        self.length, self.size = len(gallery), size or len(gallery)
         self.probes, self.metric, self.rerank = probes, metric, rerank
-        self.gallery = on_device(gallery[rows])
-        self.filling = np.arange(len(rows))[None] >= len(gallery)
+        self.gallery = on_device(gallery[padded(np.arange(self.length), self.size)])
         self.score = rerank.open(probes, gallery) if rerank else None
 
     def nearest(self, places: np.ndarray, hidden: np.ndarray, k: int) -> np.ndarray:
@@ -59,11 +58,11 @@ class Ranker:
 
         hidden: bool, broadcastable to [b,g]: what a probe may not find.
         """
-        hidden = hidden | self.filling
+        hidden = self._hidden(hidden)
         if self.rerank is None:
             return nearest(self.probes[places], self.gallery, hidden, k, self.metric)
         if self.rerank.depth is None:
-            order = self.sort(places, hidden)[:, :k]
+            order = self._sort(places, hidden)[:, :k]
             last = np.take_along_axis(_rows(hidden, order), order, 1)
             return np.where(last, -1, order)
         depth = min(max(k, self.rerank.depth), hidden.shape[1])
@@ -72,7 +71,15 @@ class Ranker:
 
     def sort(self, places: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Places of all items, nearest first, what is hidden last: i[b] -> i32[b,g]."""
-        hidden = hidden | self.filling
+        return self._sort(places, self._hidden(hidden))
+
+    def _hidden(self, hidden: np.ndarray) -> np.ndarray:
+        """With what fills the list."""
+        hidden = np.broadcast_to(hidden, (len(hidden), self.length))
+        more = self.size - self.length
+        return np.pad(hidden, ((0, 0), (0, more)), constant_values=True)
+
+    def _sort(self, places: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         order = sort_gallery(self.probes[places], self.gallery, hidden, self.metric)
         if self.rerank is None:
             return order

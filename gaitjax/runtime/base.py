@@ -158,6 +158,8 @@ def _load(
             "there first, or give a converted checkpoint"
         )
     config = base_config(name, argument)
+    if "weights" not in config and not (folder / "finished").exists():
+        print(f"note: the base {folder} has not come to its end, it is taken as it is")
     best = config.get("eval", {}).get("checkpoint") == "best"
     opened = checkpoint.open_checkpoints(
         folder, best=config["ckpt"]["best"] if best else None
