@@ -25,6 +25,15 @@ def base(method: str = "supervised") -> ConfigDict:
     return config
 
 
+def on_base(method: str, frozen: ConfigDict, workdir: str) -> ConfigDict:
+    """A config of a method that stands on a network, which the config `frozen` trains
+    in `workdir`; the data are those of that config."""
+    config = base(method)
+    config.data = frozen.data.copy_and_resolve_references()
+    config.method_args.base = ConfigDict({"workdir": workdir, "config": frozen})
+    return config
+
+
 def section(fn: Callable, leave_out: tuple[str, ...] = ()) -> ConfigDict:
     """The keyword arguments of a function, with their defaults."""
     hints, defaults = arguments.hints(fn), arguments.defaults(fn)

@@ -21,12 +21,13 @@ import numpy as np
 from tqdm import tqdm
 
 from gaitjax.data import schema
+from gaitjax.data.features import Bank, open_bank, write_bank
 from gaitjax.data.index import Index
 from gaitjax.data.pipeline import embed_batches
 from gaitjax.data.records import Split
 from gaitjax.errors import GaitError
 from gaitjax.report import embedding_map, html, saliency, tables
-from gaitjax.retrieval import protocols, search
+from gaitjax.retrieval import protocols, ranking, rerank, search
 from gaitjax.run import (
     Run,
     embedding_arrays,
@@ -36,6 +37,7 @@ from gaitjax.run import (
     score_prefix,
 )
 from gaitjax.runtime import mesh, weights
+from gaitjax.runtime.base import base_folder, digest
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.metrics_log import read as read_metrics
 from gaitjax.runtime.precision import with_products
@@ -132,6 +134,27 @@ def embed(
     return views
 
 
+def feature_bank(run: Run, state: TrainState) -> Bank:
+    """Embeddings of the training split by the method's base: made once, beside the
+    base, so that all that stand on it share them."""
+    train = run.data.train
+    folder = base_folder(run.config["method_args"]["base"]) / "bank"
+    shapes = run.data.shapes(run.method.embed_keys)
+    about = {
+        "weights": digest(state.model_state["bases"]["base"]),
+        "records": train.index.digest,
+        "shapes": {key: list(shape) for key, shape in shapes.items()},
+        "frames_limit": run.eval_options.frames_limit,
+        "precision": run.options.precision,
+    }
+    bank = open_bank(folder, about)
+    if bank is None:
+        views = embed(run, state, train, np.arange(len(train)))
+        write_bank(folder, views, about, train.index.names)
+        bank = open_bank(folder, about)
+    return bank
+
+
 def eval_rows(run: Run, name: str) -> tuple[Split, np.ndarray]:
     """The split and the rows of it that a value of `eval.split` means."""
     data = run.data
@@ -150,14 +173,16 @@ def evaluate_state(
 
     A pair is the probes' view and the gallery's, in the order of `modality_pairs`.
     split: `test` or `val`; None is `eval.split`. distances: None is `eval.distances`;
-    only the first one has rank lists and distances of pairs, the rest numbers alone.
+    only the first one has rank lists, distances of pairs and what re-ranking makes of
+    it, the rest numbers alone.
     """
     options = run.eval_options
     distances = distances or options.distances
     split, rows = eval_rows(run, split or options.split)
     index = split.index.select(rows)
     views = embed(run, state, split, rows)
-    pictured, bare = {"num_lists": options.lists}, {"num_lists": 0, "num_pairs": 0}
+    pictured = {"num_lists": options.lists, "reranks": reranks(run, state)}
+    bare = {"num_lists": 0, "num_pairs": 0}
     return [
         search.evaluate(
             views,
@@ -174,6 +199,35 @@ def evaluate_state(
         for probe, gallery in modality_pairs(views)
         for protocol in protocols.for_dataset(run.data.name)
     ]
+
+
+def reranks(run: Run, state: TrainState) -> list[ranking.Rerank]:
+    """What sorts the nearest again: rivals, and the method itself where it does."""
+    options = run.eval_options
+    others = rerank.make(options.rivals, options.distances[0])
+    if run.rescore_fn is None:
+        return others
+    model = state.eval_params, state.model_state
+
+    def open_list(probes: np.ndarray, gallery: np.ndarray) -> ranking.Score:
+        rows = ranking.padded(np.arange(len(gallery)), rounded_up(len(gallery)))
+        there = mesh.to_all(np.float32(gallery[rows]), run.mesh)
+
+        def score(places: np.ndarray, near: np.ndarray) -> np.ndarray:
+            pairs = np.float32(probes[places]), np.int32(near)
+            probe, found = mesh.to_all(pairs, run.mesh)
+            return np.asarray(run.rescore_fn(*model, probe, there, found))
+
+        return score
+
+    stage = run.config["method"].rpartition(".")[2]
+    return [*others, ranking.Rerank(stage, options.rerank, open_list)]
+
+
+def rounded_up(size: int) -> int:
+    """At most a quarter more, so that galleries of like sizes compile once."""
+    step = max(1, (1 << size.bit_length()) // 8)
+    return -(-size // step) * step
 
 
 def headline_scores(
@@ -195,7 +249,8 @@ def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:
     for pair, evaluation in zip(pairs, evaluations, strict=True):
         prefix = score_prefix(pair, pairs)
         for row in evaluation.rows:
-            name = f"{prefix}{row['condition']}/{row['metric']}"
+            stage = "" if row["stage"] == "initial" else f"{row['stage']}/"
+            name = f"{stage}{prefix}{row['condition']}/{row['metric']}"
             named.setdefault(name, row["value"])
     return named
 

@@ -17,13 +17,14 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from gaitjax.arguments import at_least, between, check, unknown
-from gaitjax.data import pipeline, schema
+from gaitjax.arguments import at_least, between, check, defaults, unknown
+from gaitjax.data import pipeline
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
 from gaitjax.methods import api
-from gaitjax.retrieval import protocols
-from gaitjax.runtime import checkpoint, mesh, weights
+from gaitjax.retrieval import protocols, rerank
+from gaitjax.runtime import checkpoint, mesh, shapes, weights
+from gaitjax.runtime.base import Frozen, base_arguments, open_base
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import Precision, compute_dtype, with_products
 from gaitjax.runtime.state import TrainState, init_state, make_step, stream
@@ -84,7 +85,9 @@ class EvalOptions:
     ranks: the k of Rank-k. batch: sequences at a time. frames_limit: only so many
     first frames of a sequence. buckets: how many lengths sequences are padded to.
     rounded: round view-pair cells to two decimals before averaging, as OpenGait does.
-    lists: rank lists per condition in the report.
+    lists: rank lists per condition in the report. rerank: K, how many of the nearest a
+    method that re-ranks sorts again. rivals: re-rankers without training beside it,
+    some of kreciprocal, lbr, gcr.
     """
 
     split: Literal["test", "val"] = "test"
@@ -96,11 +99,15 @@ class EvalOptions:
     buckets: int = 4
     rounded: bool = False
     lists: int = 6
+    rerank: int = 10
+    rivals: tuple[str, ...] = ()
 
     def __post_init__(self):
         at_least(1, eval__batch=self.batch, eval__buckets=self.buckets)
         at_least(1, eval__frames_limit=self.frames_limit)
         at_least(0, eval__lists=self.lists)
+        at_least(1, eval__rerank=self.rerank)
+        rerank.make(self.rivals, "euclidean")
         at_least(1, **{"eval__ranks": min(self.ranks, default=0)})
         given = set(self.distances)
         once = 0 < len(given) == len(self.distances)
@@ -128,8 +135,9 @@ class Run:
     """A config that was checked, and what was built from it.
 
     like: shapes and shardings of a state, without arrays. init_fn makes one. rate:
-    learning rate by step. step_fn, embed_fn: jitted over the mesh. traces: grows
-    whenever JAX traces the step.
+    learning rate by step. step_fn, embed_fn: jitted over the mesh; so are rescore_fn
+    and validate_fn, None where the method lacks them. traces: grows whenever JAX traces
+    the step.
     """
 
     config: Mapping[str, Any]
@@ -143,6 +151,8 @@ class Run:
     rate: Callable[[int], Any]
     step_fn: Callable
     embed_fn: Callable
+    rescore_fn: Callable | None
+    validate_fn: Callable | None
     init_fn: Callable[[], TrainState]
     like: TrainState
     checkpoints: checkpoint.Checkpoints
@@ -167,7 +177,8 @@ def open_run(
     device_mesh = mesh.make_mesh(num_devices)
     data = pipeline.make_data(**config["data"])
     mesh.check_batch(data.p, data.k, device_mesh)
-    method = make_method(config, data, options)
+    bases = open_bases(config, data, options)
+    method = make_method(config, data, options, bases)
     if method.source is None:
         PKSampler(data.labels, data.p, data.k, options.seed)  # enough identities?
     if eval_options.split == "val" and not len(data.val_rows):
@@ -178,17 +189,29 @@ def open_run(
 
     key = stream(options.seed, "init")
     example = example_batch(data, method)
-    params, model_state = jax.eval_shape(method.init, key, example)
-    if config["ckpt"]["best"] is not None:
-        views = jax.eval_shape(method.embed, params, model_state, example)
-        check_best(config["ckpt"]["best"], data, config["eval"]["ranks"], views)
+    params, _ = jax.eval_shape(method.init, key, example)
     tx, rate = make_optimizer(params, options.steps, **config["optim"])
     init = functools.partial(init_state, method, tx, ema=options.ema)
     everywhere = mesh.replicated(device_mesh)
+    frozen = {name: one.like for name, one in bases.items()}
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
-        jax.eval_shape(init, key, example),
+        jax.eval_shape(init, key, example, bases=frozen),
     )
+    if config["ckpt"]["best"] is not None:
+        model = like.params, like.model_state
+        views = jax.eval_shape(method.embed, *model, example)
+        check_best(config["ckpt"]["best"], data, config["eval"]["ranks"], views, method)
+
+    def init_fn() -> TrainState:
+        arrays = {name: one.load(everywhere) for name, one in bases.items()}
+        return jax.jit(init, out_shardings=everywhere)(key, example, bases=arrays)
+
+    def jitted(fn: Callable | None) -> Callable | None:
+        if fn is None:
+            return None
+        return jax.jit(with_products(fn, options.precision), out_shardings=everywhere)
+
     traces: list[int] = []
     step = make_step(method, tx, options.seed, options.ema, traces)
     return Run(
@@ -206,14 +229,32 @@ def open_run(
             donate_argnums=0,
             out_shardings=everywhere,
         ),
-        embed_fn=jax.jit(
-            with_products(method.embed, options.precision), out_shardings=everywhere
-        ),
-        init_fn=lambda: jax.jit(init, out_shardings=everywhere)(key, example),
+        embed_fn=jitted(method.embed),
+        rescore_fn=jitted(from_gallery(method.rescore)),
+        validate_fn=jitted(method.validate),
+        init_fn=init_fn,
         like=like,
         checkpoints=checkpoint.open_checkpoints(path, **config["ckpt"]),
         traces=traces,
     )
+
+
+def from_gallery(rescore: Callable | None) -> Callable | None:
+    """The method's `rescore` of places in a gallery that is on the device: i32 [b, k]
+    in place of embeddings [b, k, p, d]."""
+    if rescore is None:
+        return None
+
+    def fn(
+        params: api.Tree,
+        model_state: api.Tree,
+        probe: jax.Array,
+        gallery: jax.Array,
+        near: jax.Array,
+    ) -> jax.Array:
+        return rescore(params, model_state, probe, gallery[near])
+
+    return fn
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -250,9 +291,14 @@ def score_names(protocol: protocols.Protocol, ranks: Iterable[int]) -> list[str]
 
 
 def check_best(
-    best: str, data: pipeline.Data, ranks: tuple[int, ...], views: Iterable[str]
+    best: str,
+    data: pipeline.Data,
+    ranks: tuple[int, ...],
+    views: Iterable[str],
+    method: api.Method,
 ) -> None:
-    """`ckpt.best` names a score of the data set's protocols, on validation people."""
+    """`ckpt.best` names a score of the data set's protocols, on validation people, or
+    `val/...`, what the method itself measures on them."""
     pairs = modality_pairs(views)
     known = [
         score_prefix(pair, pairs) + name
@@ -260,7 +306,8 @@ def check_best(
         for protocol in protocols.for_dataset(data.name)
         for name in score_names(protocol, ranks)
     ]
-    if best not in known:
+    own = method.validate is not None and best.startswith("val/")
+    if best not in known and not own:
         raise GaitError(unknown(best, known, "metric in ckpt.best"))
     if not len(data.val_rows):
         raise GaitError(
@@ -269,14 +316,37 @@ def check_best(
         )
 
 
-def make_method(
+def open_bases(
     config: Mapping[str, Any], data: pipeline.Data, options: TrainOptions
+) -> dict[str, Frozen]:
+    """The frozen networks that the config's method stands on, by argument."""
+    return {
+        name: open_base(
+            name,
+            argument,
+            data.shapes(data.train.modalities),
+            data.cut,
+            compute_dtype(options.precision),
+            functools.partial(example_batch, data),
+        )
+        for name, argument in base_arguments(config["method_args"])
+    }
+
+
+def make_method(
+    config: Mapping[str, Any],
+    data: pipeline.Data,
+    options: TrainOptions,
+    bases: Mapping[str, Frozen],
 ) -> api.Method:
     """The config's method, for what this data set holds."""
-    shapes = data.shapes(data.train.modalities)
     method = api.make(
         config["method"],
-        api.Info(num_classes=len(data.names), shapes=shapes),
+        api.Info(
+            num_classes=len(data.names),
+            shapes=data.shapes(data.train.modalities),
+            bases={name: frozen.base for name, frozen in bases.items()},
+        ),
         config["method_args"],
         compute_dtype(options.precision),
     )
@@ -287,14 +357,8 @@ def make_method(
 
 def example_batch(data: pipeline.Data, method: api.Method) -> dict[str, np.ndarray]:
     """One made-up sequence in the shapes that batches have."""
-    t = data.clip.most
     keys = dict.fromkeys((*method.train_keys, *method.embed_keys))
-    batch = {
-        key: np.zeros((1, t, *shape), schema.modality(key).dtype)
-        for key, shape in data.shapes(keys).items()
-    }
-    batch |= {"label": np.zeros(1, np.int32), "mask": np.ones((1, t), np.float32)}
-    return pipeline.fill_optional(batch, method.optional_keys)
+    return shapes.example_batch(data.shapes(keys), method, data.clip.most)
 
 
 def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
@@ -336,8 +400,20 @@ def read_side(run: Run, step: int) -> dict[str, Any]:
     # What refresh embeds with makes the labels, so there it belongs to the run.
     embedding = ("eval.batch", "eval.buckets", "eval.frames_limit")
     fixed = embedding if run.method.refresh else ()
-    check_same_run(run.workdir, side["config"], run.config, fixed)
+    known = default_values(run.config["method"])
+    check_same_run(run.workdir, side["config"], run.config, fixed, known)
     return side
+
+
+def default_values(method: str) -> dict[str, Any]:
+    """{"optim.lr": 0.1} of every argument of the code that has a default."""
+    functions = {**sections(), "method_args": api.find(method)}
+    return {
+        f"{name}.{key}": value
+        for name, fn in functions.items()
+        for key, value in defaults(fn).items()
+        if key != "dtype"
+    }
 
 
 def init_from(run: Run, state: TrainState, source: str) -> TrainState:
@@ -354,7 +430,9 @@ def init_from(run: Run, state: TrainState, source: str) -> TrainState:
     saved = other.saved_model(step, mesh.replicated(run.mesh))
     other.close()
     params, kept = checkpoint.take_matching(saved["params"], state.params)
-    model_state, _ = checkpoint.take_matching(saved["model_state"], state.model_state)
+    # The bases stay those of this config.
+    own = {key: x for key, x in saved["model_state"].items() if key != "bases"}
+    model_state, _ = checkpoint.take_matching(own, state.model_state)
     lines = checkpoint.differences(saved["params"], state.params)
     if not kept:
         raise GaitError(
@@ -399,10 +477,17 @@ def restore_weights(run: Run, step: int, about: Mapping[str, Any]) -> TrainState
 
 
 def embedding_arrays(run: Run) -> set[str]:
-    """Names of the arrays that embeddings depend on, under params and model_state."""
-    batch = example_batch(run.data, run.method)
-    model = {"params": run.like.params, "model_state": run.like.model_state}
+    """Names of the arrays that evaluation depends on, under params and model_state."""
+    method, batch = run.method, example_batch(run.data, run.method)
+
+    def used(model: Mapping[str, Any]) -> list[Any]:
+        arrays = model["params"], model["model_state"]
+        views = method.embed(*arrays, batch)
+        if method.rescore is None:
+            return [views]
+        x = next(iter(views.values()))
+        return [views, method.rescore(*arrays, x, x[:, None])]
+
     return weights.used_arrays(
-        lambda model: run.method.embed(model["params"], model["model_state"], batch),
-        model,
+        used, {"params": run.like.params, "model_state": run.like.model_state}
     )

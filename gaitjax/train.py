@@ -8,6 +8,7 @@ one bit for bit. What is built before the first step is in `gaitjax/run.py`.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -19,15 +20,28 @@ import numpy as np
 from tqdm import tqdm
 
 from gaitjax import evaluate
+from gaitjax.arguments import unknown
 from gaitjax.data import pipeline
+from gaitjax.data.builders.twins import twins
+from gaitjax.data.features import Bank
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
-from gaitjax.run import Run, TrainOptions, open_run, restore_or_init
+from gaitjax.run import (
+    Run,
+    TrainOptions,
+    check_config,
+    open_run,
+    restore_model,
+    restore_or_init,
+)
 from gaitjax.runtime import mesh, metrics_log
+from gaitjax.runtime.base import base_arguments, must_train
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.preempt import Preemption
 from gaitjax.runtime.state import TrainState, stream
 from gaitjax.runtime.workdir import lock_workdir, write_atomically
+
+VAL_BATCHES = 16  # chosen: `val/...` is their mean, always of the same ones
 
 
 def train(
@@ -38,6 +52,7 @@ def train(
     config: plain nested dicts, as `run.sections` describes them. kwargs: see
     `open_run`. Returns the last state.
     """
+    train_bases(config, **kwargs)
     run = open_run(config, workdir, **kwargs)
     with lock_workdir(run.workdir):
         return train_loop(run)
@@ -61,6 +76,7 @@ def train_loop(run: Run) -> TrainState:
     collapse = metrics_log.CollapseWatch()
     batches: Iterator | None = None
     sampler: Callable[[int], np.ndarray] | None = None
+    banked = open_banked(run, state) if method.prepare else None
     pending: tuple[int, dict] | None = None  # the last step, not yet looked at
     bar = tqdm(range(start, options.steps), "training", options.steps, initial=start)
     with Preemption() as preemption:
@@ -83,11 +99,11 @@ def train_loop(run: Run) -> TrainState:
             # Save, before the next batch is drawn.
             if step > start and _due(step, run.checkpoints.every):
                 check_finite(run, sampler, pending)
-                save(run, state, labels, round_)
+                save(run, state, labels, round_, banked)
             # Next batch.
             if batches is None:
-                sampler = make_sampler(run, labels, round_)
-                batches = make_batches(run, sampler, labels, step)
+                sampler = make_sampler(run, labels, round_, banked)
+                batches = make_batches(run, sampler, labels, step, banked)
             began = time.perf_counter()
             batch = {**next(batches), "round": np.int32(round_)}
             waited = time.perf_counter() - began
@@ -119,19 +135,23 @@ def train_loop(run: Run) -> TrainState:
             # Leave cleanly.
             if preemption.requested(step) and step + 1 < options.steps:
                 check_finite(run, sampler, pending)
-                save(run, state, labels, round_, in_haste=True)
+                save(run, state, labels, round_, banked, in_haste=True)
                 log.close()
                 run.checkpoints.close()
                 bar.close()
                 print(f"stopped by a signal at step {step + 1}; type it again to go on")
                 raise SystemExit(0)
     if start < options.steps:
-        save(run, state, labels, round_)
+        save(run, state, labels, round_, banked)
+    shown = state
+    if run.checkpoints.best and run.eval_options.checkpoint == "best":
+        run.checkpoints.wait()
+        shown = restore_model(run)
     run.checkpoints.close()
-    evaluations = evaluate.evaluate_state(run, state)
+    evaluations = evaluate.evaluate_state(run, shown)
     log.write(options.steps, evaluate.scores(evaluations))
     log.close()
-    evaluate.write_results(run, state, evaluations)
+    evaluate.write_results(run, shown, evaluations)
     write_atomically(run.workdir / "finished", json.dumps(run.config["eval"]) + "\n")
     return state
 
@@ -149,22 +169,98 @@ def is_finished(run: Run) -> bool:
     return text.strip() == json.dumps(run.config["eval"])
 
 
+def train_bases(config: Mapping[str, Any], **kwargs) -> None:
+    """On walkers, trains what the method stands on where that is missing or unfinished.
+
+    On a real data set a missing base is an error, which `open_run` explains.
+    """
+    check_config(config)
+    if config["data"]["name"] not in twins():
+        return
+    for name, argument in base_arguments(config["method_args"]):
+        if must_train(argument):
+            print(f"method_args.{name}: {argument['workdir']} comes first")
+            train(argument["config"], argument["workdir"], **kwargs)
+
+
+def open_banked(run: Run, state: TrainState) -> Banked:
+    """The bank of the training split, and lists of those that are trained on and of
+    the validation people."""
+    data, method = run.data, run.method
+    bank = evaluate.feature_bank(run, state)
+    labels = {"train": data.labels}
+    best = run.checkpoints.best
+    if best and best.startswith("val/"):
+        labels["val"] = val_labels(data)
+    lists = {
+        part: method.prepare(bank, data.train.index, values)
+        for part, values in labels.items()
+    }
+    banked = Banked(bank, labels, lists)
+    if "val" in labels:
+        check_val_best(run, state, banked)
+    return banked
+
+
+def check_val_best(run: Run, state: TrainState, banked: Banked) -> None:
+    """`ckpt.best` names something that the method measures: now, not at the first
+    save."""
+    batch = next(val_batches(run, banked))
+    found = jax.eval_shape(
+        run.method.validate, state.eval_params, state.model_state, batch
+    )
+    known = [f"val/{key}" for key in found]
+    if run.checkpoints.best not in known:
+        raise GaitError(unknown(run.checkpoints.best, known, "metric in ckpt.best"))
+
+
+def val_labels(data: pipeline.Data) -> np.ndarray:
+    """As `Data.labels`, of the validation people: i32 per record, -1 for others."""
+    labels = np.full(len(data.train), -1, np.int32)
+    people = data.train.index.subject[data.val_rows]
+    labels[data.val_rows] = np.unique(people, return_inverse=True)[1]
+    return labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Banked:
+    """What a method with `prepare` trains on. labels, lists: by `train` and `val`."""
+
+    bank: Bank
+    labels: Mapping[str, np.ndarray]
+    lists: Mapping[str, Any]
+
+
 def make_sampler(
-    run: Run, labels: np.ndarray, round_: int
+    run: Run,
+    labels: np.ndarray,
+    round_: int,
+    banked: Banked | None = None,
+    part: str = "train",
 ) -> Callable[[int], np.ndarray]:
     """step -> records of its batch: the method's `source`, else P x K identities."""
     data, source = run.data, run.method.source
     if source is not None:
         index, seed = data.train.index, run.options.seed
-        return lambda step: source(index, seed, step, labels)
+        lists = banked.lists[part] if banked else None
+        return lambda step: source(index, seed, step, labels, lists)
     return PKSampler(labels, data.p, data.k, run.options.seed, round_)
 
 
 def make_batches(
-    run: Run, sampler: Callable[[int], np.ndarray], labels: np.ndarray, start: int
+    run: Run,
+    sampler: Callable[[int], np.ndarray],
+    labels: np.ndarray,
+    start: int,
+    banked: Banked | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """This process's rows of the batches from step `start` on."""
-    data, method = run.data, run.method
+    data, method, stop = run.data, run.method, run.options.steps
+    if banked:
+        rows = bank_rows(run, len(sampler(start)))
+        return pipeline.bank_batches(
+            data, banked.bank, sampler, labels, start=start, stop=stop, rows=rows
+        )
     optional = [key for key in method.optional_keys if key in data.train.modalities]
     return pipeline.train_batches(
         data,
@@ -173,9 +269,41 @@ def make_batches(
         labels,
         seed=run.options.seed,
         start=start,
-        stop=run.options.steps,
+        stop=stop,
         optional=method.optional_keys,
         rows=mesh.process_rows(data.batch_size),
+    )
+
+
+def bank_rows(run: Run, size: int) -> slice:
+    """Which rows of a batch of `size` this process loads."""
+    if size % run.mesh.size:
+        raise GaitError(
+            f"a batch of {size} does not split over {run.mesh.size} devices; take a "
+            f"multiple of {run.mesh.size} (method_args.triplets)"
+        )
+    return mesh.process_rows(size)
+
+
+def validate(run: Run, state: TrainState, banked: Banked) -> dict[str, float]:
+    """{"val/...": mean of what the method measures on the validation people}."""
+    found = []
+    for batch in val_batches(run, banked):
+        batch = mesh.to_devices(batch, run.mesh)
+        values = run.validate_fn(state.eval_params, state.model_state, batch)
+        found.append(jax.device_get(values))
+    return {
+        f"val/{key}": float(np.mean([one[key] for one in found])) for key in found[0]
+    }
+
+
+def val_batches(run: Run, banked: Banked) -> Iterator[dict[str, np.ndarray]]:
+    """The same ones at every call."""
+    labels = banked.labels["val"]
+    sampler = make_sampler(run, labels, 0, banked, "val")
+    rows = bank_rows(run, len(sampler(0)))
+    return pipeline.bank_batches(
+        run.data, banked.bank, sampler, labels, start=0, stop=VAL_BATCHES, rows=rows
     )
 
 
@@ -184,14 +312,17 @@ def save(
     state: TrainState,
     labels: np.ndarray,
     round_: int,
+    banked: Banked | None = None,
     in_haste: bool = False,
 ) -> None:
     """Hands the state to the checkpoint writer, with its score for `ckpt.best`.
 
     in_haste: somebody wants the machine back, so nothing is evaluated before.
     """
-    metrics = None
-    if run.checkpoints.best and not in_haste:
+    best, metrics = run.checkpoints.best, None
+    if best and not in_haste and best.startswith("val/"):
+        metrics = validate(run, state, banked)
+    elif best and not in_haste:
         metrics = evaluate.headline_scores(run, state, "val")
     side = {
         "step": int(state.step),
@@ -216,7 +347,8 @@ def check_finite(
     values = {key: float(x) for key, x in jax.device_get(metrics).items()}
     bad = metrics_log.non_finite(values)
     if bad:
-        names = run.data.train.index.names[sampler(step)]
+        records = np.unique(sampler(step) % len(run.data.train))  # of a bank: rows
+        names = run.data.train.index.names[records]
         saved = run.checkpoints.latest()
         run.checkpoints.close()
         raise GaitError(

@@ -12,7 +12,7 @@ import pytest
 
 from gaitjax import run as runs
 from gaitjax import walkers
-from gaitjax.methods import api
+from gaitjax.runtime import shapes
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -74,8 +74,7 @@ def test_options_in_tables_fit_the_first_config_of_their_page(page, options):
     for word in shlex.split(options):
         _set(config, *word.removeprefix("--config.").split("=", 1))
     runs.check_config(config.to_dict())
-    info = api.Info(250, walkers.frame_shapes())
-    api.make(config.method, info, config.method_args.to_dict())
+    shapes.make(config.to_dict(), 250, walkers.frame_shapes())
 
 
 def _module(line):

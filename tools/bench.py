@@ -1,7 +1,7 @@
 """Benchmarks: figures with their spread and their machine. Nothing is asserted.
 
 usage: python tools/bench.py data [--quick] [--json OUT]
-       python tools/bench.py diffcrossgait [--quick] [--json OUT]
+       (or diffcrossgait, rerank, topk in place of data)
 
 The subjects are the files of gaitjax/bench/ with a `run(quick)`.
 """
@@ -20,7 +20,7 @@ from gaitjax.report.tables import aligned
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.workdir import write_atomically
 
-SUBJECTS = ("data", "diffcrossgait")
+SUBJECTS = ("data", "diffcrossgait", "rerank", "topk")
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from gaitjax import walkers
 from gaitjax.data.builders import recipe
 from gaitjax.run import check_config
 from gaitjax.runtime import shapes
+from gaitjax.runtime.base import base_arguments
 from gaitjax.runtime.mesh import use_compile_cache
 from gaitjax.train import train
 
@@ -92,7 +93,10 @@ def run_tiny(name: str) -> None:
     """Trains, evaluates, reports."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as workdir:
-        state = train(load(name, "tiny"), workdir)
+        config = load(name, "tiny")
+        for argument, base in base_arguments(config["method_args"]):
+            base["workdir"] = f"{workdir}/{argument}"
+        state = train(config, workdir)
         if not (pathlib.Path(workdir) / "report.html").exists():
             sys.exit(f"{name}:tiny left no report")
     seconds = time.perf_counter() - start

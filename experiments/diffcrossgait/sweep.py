@@ -14,15 +14,12 @@ batch, for an accelerator.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import importlib
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
-import threading
 import time
 from typing import Any
 
@@ -31,11 +28,11 @@ from jobs import Job, jobs
 from ml_collections import ConfigDict
 
 from configs import common
+from gaitjax.bench import study
 from gaitjax.data.builders import walkers
 from gaitjax.evaluate import evaluate_run, export_run
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.mesh import use_compile_cache
-from gaitjax.runtime.workdir import write_atomically
 from gaitjax.train import train
 
 HERE = pathlib.Path(__file__).parent
@@ -60,43 +57,21 @@ def main() -> None:
     if options.job:
         one = next(job for job in jobs(options.scale) if job.name == options.job)
         return run(one, options.scale, runs / one.name)
-    end = time.monotonic() + 60 * options.minutes
-    done = {record["name"] for record in read(out)}
+    done = {record["name"] for record in study.read(out)}
     todo = [
         job
         for job in jobs(options.scale)
         if job.name not in done and (not options.only or job.row in options.only)
     ]
-    lock = threading.Lock()
-
-    def work(job: Job) -> bool:
-        flags_ = ["--scale", options.scale, "--runs", str(runs), "--job", job.name]
-        folder = runs / job.name
-        if not finished([sys.executable, __file__, *flags_], end - time.monotonic()):
-            return False
-        if not (folder / "finished").exists():  # somebody else asked it to stop
-            return False
-        with lock:
-            append(out, record(job, options.scale, folder))
-        return True
-
-    with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
-        ended = list(pool.map(work, todo))
-    if not all(ended):
-        sys.exit(f"{ended.count(False)} runs are left; type it again to go on")
-
-
-def finished(command: list[str], seconds: float) -> bool:
-    """Runs a command; False where it failed or had to be asked to stop."""
-    if seconds <= 0:
-        return False
-    process = subprocess.Popen(command)
-    try:
-        return process.wait(seconds) == 0
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGTERM)  # the loop saves its state and leaves
-        process.wait()
-        return False
+    shared = ["--scale", options.scale, "--runs", str(runs)]
+    study.run_all(
+        todo,
+        lambda job: [sys.executable, __file__, *shared, "--job", job.name],
+        lambda job: record(job, options.scale, runs / job.name),
+        out,
+        options.minutes,
+        parallel,
+    )
 
 
 def run(job: Job, scale: str, folder: pathlib.Path) -> None:
@@ -108,8 +83,7 @@ def run(job: Job, scale: str, folder: pathlib.Path) -> None:
     try:
         train(config.to_dict(), folder)
     finally:  # it may have been asked to stop: the next one adds to it
-        so_far = spent(folder) + time.perf_counter() - start
-        write_atomically(folder / "seconds.json", json.dumps(so_far))
+        study.spent(folder, time.perf_counter() - start)
     if job.elevations:
         export_run(config.to_dict(), folder)
     config.data.p = 4  # nothing is trained from here on
@@ -147,8 +121,10 @@ def recipe(job: Job, scale: str) -> ConfigDict:
     return config
 
 
-def record(job: Job, scale: str, folder: pathlib.Path) -> dict[str, Any]:
-    """What is kept of a finished run."""
+def record(job: Job, scale: str, folder: pathlib.Path) -> dict[str, Any] | None:
+    """What is kept of a finished run; None of one that somebody else stopped."""
+    if not (folder / "finished").exists():
+        return None
     results = json.loads((folder / "results.json").read_text())
     elevated = {
         str(at): scores(folder / f"elevation_{at}" / "results.json")
@@ -162,18 +138,12 @@ def record(job: Job, scale: str, folder: pathlib.Path) -> dict[str, Any]:
         "scale": scale,
         "changes": job.changes,
         "steps": results["run"]["steps"],
-        "seconds": round(spent(folder)),
+        "seconds": round(study.spent(folder)),
         "load": round(os.getloadavg()[0], 1),
         "machine": environment(),
         "scores": scores(folder / "results.json"),
         "elevations": elevated,
     }
-
-
-def spent(folder: pathlib.Path) -> float:
-    """Seconds of training and testing so far."""
-    path = folder / "seconds.json"
-    return json.loads(path.read_text()) if path.exists() else 0.0
 
 
 def scores(path: pathlib.Path) -> dict[str, float]:
@@ -185,17 +155,6 @@ def scores(path: pathlib.Path) -> dict[str, float]:
         for r in json.loads(path.read_text())["rows"]
         if r["metric"] in ("rank-1", "rank-5")
     }
-
-
-def read(out: pathlib.Path) -> list[dict[str, Any]]:
-    """The records so far."""
-    return json.loads(out.read_text()) if out.exists() else []
-
-
-def append(out: pathlib.Path, record: dict[str, Any]) -> None:
-    """One record more, a line each."""
-    lines = [json.dumps(one) for one in [*read(out), record]]
-    write_atomically(out, "[\n" + ",\n".join(lines) + "\n]\n")
 
 
 if __name__ == "__main__":

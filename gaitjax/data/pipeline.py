@@ -22,6 +22,7 @@ from gaitjax.data.augment import Augment, cut_columns, cut_sides
 from gaitjax.data.buckets import bucket_lengths, eval_batches
 from gaitjax.data.builders import common, walkers
 from gaitjax.data.builders.twins import twins
+from gaitjax.data.features import Bank
 from gaitjax.data.records import Split, data_root, open_split
 from gaitjax.data.sampler import Clip, Order
 from gaitjax.errors import GaitError
@@ -183,18 +184,42 @@ def train_batches(
     steps = Steps(
         data, split, sampler, labels, seed, start, stop, tuple(optional), rows
     )
+    return stream(data, steps)
+
+
+def bank_batches(
+    data: Data,
+    bank: Bank,
+    sampler: Callable[[int], np.ndarray],
+    labels: np.ndarray,
+    *,
+    start: int,
+    stop: int,
+    rows: slice = slice(None),
+) -> Iterator[Batch]:
+    """As `train_batches`, of embeddings in place of frames: `features` f32 [n, ..., p,
+    d] of what the sampler says, `index` and `label` [n, ...]. `mask` is [n, 1].
+
+    By threads: a worker process would get a copy of the whole bank.
+    """
+    data = dataclasses.replace(data, workers=0)
+    return stream(data, BankSteps(bank, sampler, labels, start, stop, rows))
+
+
+def stream(data: Data, steps: Steps | BankSteps) -> Iterator[Batch]:
+    """The batches of a random-access source, made ahead as the config says."""
     dataset = grain.MapDataset.source(steps)
     threads = grain.ReadOptions(
         num_threads=0 if data.workers else min(2, data.prefetch),
         prefetch_buffer_size=0 if data.workers else data.prefetch,
     )
-    stream = dataset.to_iter_dataset(threads)
+    batches = dataset.to_iter_dataset(threads)
     if data.workers:
         options = grain.MultiprocessingOptions(
             num_workers=data.workers, per_worker_buffer_size=max(1, data.prefetch)
         )
-        stream = stream.mp_prefetch(options, worker_init_fn=leave_signals)
-    return iter(stream)
+        batches = batches.mp_prefetch(options, worker_init_fn=leave_signals)
+    return iter(batches)
 
 
 def leave_signals(worker: int, workers: int) -> None:
@@ -254,6 +279,33 @@ class Steps:
                 frames = fit_points(rng, frames, self.data.points)
             clip[key] = frames
         return clip
+
+
+@dataclasses.dataclass(frozen=True)
+class BankSteps:
+    """The same of a bank: a batch is some of its rows."""
+
+    bank: Bank
+    sampler: Callable[[int], np.ndarray]
+    labels: np.ndarray
+    start: int
+    stop: int
+    rows: slice
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __repr__(self) -> str:  # Grain compares it on restore: no addresses
+        return f"BankSteps({self.start}..{self.stop})"
+
+    def __getitem__(self, position: int) -> Batch:
+        rows = self.sampler(self.start + int(position))[self.rows]
+        return {
+            "features": self.bank.take(rows),
+            "label": self.labels[rows % len(self.bank)].astype(np.int32),
+            "index": rows.astype(np.int32),
+            "mask": np.ones((len(rows), 1), np.float32),
+        }
 
 
 def embed_batches(

@@ -26,11 +26,30 @@ Tree = Any  # a pytree of arrays
 
 
 @dataclasses.dataclass(frozen=True)
+class Base:
+    """A frozen network that a method stands on.
+
+    A method takes one as `base`, or `<name>_base`, among its arguments: a mapping with
+    `workdir` and `config` (see `runtime.base`). What was opened is `Info.bases[name]`;
+    its arrays are kept in model_state["bases"][name], outside the optimiser.
+
+    embed_keys: the modalities it wants. shapes: [p, d] of an embedding, by view.
+    embed(arrays, batch) -> {view: f32 [n, p, d]}.
+    """
+
+    embed_keys: tuple[str, ...]
+    shapes: Mapping[str, tuple[int, int]]
+    embed: Callable[[Tree, Batch], dict[str, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Info:
-    """What the data says. shapes: one frame of each modality as it arrives."""
+    """What the data says. shapes: one frame of each modality as it arrives. bases: by
+    the name of the argument."""
 
     num_classes: int
     shapes: Mapping[str, tuple[int, ...]]
+    bases: Mapping[str, Base] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +67,16 @@ class Method:
       the views lie in one space and are called by their modality: each is compared
       with each (`run.modality_pairs`). With rng there may be others, which only
       `refresh` needs.
-    source(index, seed, step, labels) -> records i64 [n] of batch `step`.
+    source(index, seed, step, labels, bank) -> records i64 [n] of batch `step`; with
+      a bank its rows, of any shape [n, ...], and the batch has `features` in place of
+      frames. bank: what `prepare` made, else None.
+    prepare(bank, index, labels) -> what `source` needs of a `data.features.Bank`: the
+      embeddings of the training split, once, before the first step. labels: -1 =
+      neither drawn nor to be found.
+    validate(params, model_state, batch) -> metrics of a batch that `source` made of
+      the validation people (`data.val`), means of which `ckpt.best` may name.
+    rescore(params, model_state, probe f32 [b, p, d], candidates f32 [b, k, p, d]) ->
+      distances f32 [b, k], by which evaluation sorts the nearest ones again.
     refresh(model_state, {view: f32 [N, p, d]}, round) -> labels i32 [N],
       model_state: new labels for the records that are trained on, -1 = not drawn.
     """
@@ -60,6 +88,9 @@ class Method:
     embed: Callable[..., dict[str, jax.Array]]
     optional_keys: tuple[str, ...] = ()
     source: Callable[..., np.ndarray] | None = None
+    prepare: Callable[..., Any] | None = None
+    validate: Callable[[Tree, Tree, Batch], dict[str, jax.Array]] | None = None
+    rescore: Callable[..., jax.Array] | None = None
     refresh: Callable[..., tuple[np.ndarray, Tree]] | None = None
 
 

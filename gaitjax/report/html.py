@@ -140,7 +140,7 @@ def _results(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _tables(evaluation: Evaluation) -> Iterator[str]:
-    for group in tables.measurements(evaluation.rows):
+    for group in tables.by_stages(evaluation.rows):
         yield elements.table(tables.grid(group), f"stage: {group[0]['stage']}")
     if not evaluation.rows:
         yield elements.paragraph(tables.results_table([]))

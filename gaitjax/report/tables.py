@@ -22,13 +22,34 @@ UNDEFINED = "n/a"
 
 
 def results_table(rows: Sequence[dict]) -> str:
-    """One block per measurement: metrics down, conditions across, percent."""
+    """One block per measurement: metrics down, conditions across, percent. Stages of
+    re-ranking stand below one another."""
     if not rows:
         return f"no results ({UNDEFINED}: no condition has a probe with a match)"
     return "\n\n".join(
         "\n".join([describe(group[0]), aligned(grid(group))])
-        for group in measurements(rows)
+        for group in by_stages(rows)
     )
+
+
+def by_stages(rows: Sequence[dict]) -> list[list[dict]]:
+    """`measurements`, all stages of one in a group; where there are several, a metric
+    is called by both."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(measurement({**row, "stage": ""}), []).append(row)
+    found = []
+    for group in groups.values():
+        stages = list(dict.fromkeys(row["stage"] for row in group))
+        if len(stages) > 1:
+            metrics = list(dict.fromkeys(row["metric"] for row in group))
+            group = sorted(group, key=lambda row: metrics.index(row["metric"]))
+            group = [
+                {**row, "metric": f"{row['metric']}, {row['stage']}"} for row in group
+            ]
+            group[0]["stage"] = ", then ".join(stages)
+        found.append(group)
+    return found
 
 
 def view_table(views: Sequence[str], table: np.ndarray) -> str:

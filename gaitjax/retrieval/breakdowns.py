@@ -29,7 +29,7 @@ class Task:
     items: record numbers of the gallery [g].
     misses, per_view: with lists: a probe without a match is a miss; average the
       probes of a view, then the views.
-    ranks: ascending.
+    ranks: ascending. rerank: what sorts the nearest again, per list that is ranked.
     """
 
     subject: np.ndarray
@@ -47,6 +47,17 @@ class Task:
     ranks: Sequence[int]
     rounded: bool
     block: int
+    rerank: ranking.Rerank | None = None
+
+    def ranker(self, items: np.ndarray, size: int | None = None) -> ranking.Ranker:
+        """Of one list of the gallery: record numbers [g]. size: see there."""
+        return ranking.Ranker(
+            self.probe_embeddings[self.probes],
+            self.gallery_embeddings[items],
+            self.metric,
+            self.rerank,
+            size,
+        )
 
     def excluded(self, probes: np.ndarray) -> np.ndarray:
         """What probes [b] may not find: bool[b,g], or [1,1] where that is nothing."""
@@ -151,13 +162,11 @@ def _hits_by_view(
         if not len(items):
             continue
         # Views padded to the largest one: one shape, one compilation.
-        rows = ranking.padded(items, max(sizes))
-        filling = np.arange(len(rows))[None] >= len(items)
-        gallery = ranking.on_device(task.gallery_embeddings[rows])
+        ranker = task.ranker(items, max(sizes))
+        nothing = np.zeros((1, 1), bool)
         for step, (here, filled) in enumerate(blocks):
-            probe = task.probe_embeddings[task.probes[filled]]
-            near = ranking.nearest(probe, gallery, filling, k, task.metric)
-            right = task.right(task.probes[here], rows[near[: len(here)]])
+            near = ranker.nearest(filled, nothing, k)[: len(here)]
+            right = task.right(task.probes[here], items[near])
             hits[here, number] = np.logical_or.accumulate(right, 1)
             progress(number * len(blocks) + step + 1, steps)
     return hits
@@ -245,15 +254,14 @@ def sorted_metrics(
     task: Task, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sort the gallery for every probe -> first match int[q], AP and INP f64[q]."""
-    gallery = ranking.on_device(task.gallery_embeddings[task.items])
+    ranker = task.ranker(task.items)
     first = np.zeros(len(task.probes), int)
     ap, inp = np.full((2, len(task.probes)), np.nan)
     blocks = list(ranking.probe_blocks(len(task.probes), task.block))
     for step, (here, filled) in enumerate(blocks):
         rows = task.probes[filled]
         excluded = task.excluded(rows)
-        probe = task.probe_embeddings[rows]
-        order = ranking.sort_gallery(probe, gallery, excluded, task.metric)
+        order = ranker.sort(filled, excluded)
         matches = task.right(rows, task.items[order])  # [b,g]
         if task.exclude:
             matches &= ~np.take_along_axis(excluded, order, 1)  # they are last

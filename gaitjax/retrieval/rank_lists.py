@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gaitjax.retrieval import breakdowns, ranking
+from gaitjax.retrieval import breakdowns, metrics, ranking
 
 # Chosen: enough for a worst one that is bad, and one sort of the gallery per block.
 NUM_SCORED = 128
@@ -36,8 +36,9 @@ def make_rank_lists(
     number: int,
     per_probe: Mapping[str, Mapping[str, np.ndarray]],
     seed: int = 0,
+    reranks: Sequence[ranking.Rerank] = (),
 ) -> dict[str, list[RankList]]:
-    """The ten nearest of some probes of each condition.
+    """The ten nearest of some probes of each condition, and after each re-ranking.
 
     A third of them each are those of highest and of lowest AP, the rest are drawn.
     per_probe: `row` and `ap` by condition, where the breakdown has made them; else
@@ -46,17 +47,24 @@ def make_rank_lists(
     if not number:
         return {}
     scored = per_probe or _scored(task, seed)
-    gallery = ranking.on_device(task.gallery_embeddings[task.items])
-    lists = {}
+    chosen = {}
     for name, scores in scored.items():
         places, kinds = choose(scores["ap"], number, seed)
-        rows = scores["row"][places]
-        near = _nearest(task, gallery, ranking.padded(rows, number))
+        chosen[name] = scores["row"][places], kinds
+    probes = np.unique(np.concatenate([rows for rows, _ in chosen.values()]))
+    some = dataclasses.replace(task, probes=probes)
+    stages = [None, *(rerank for rerank in reranks if rerank.depth is not None)]
+    rankers = [
+        dataclasses.replace(some, rerank=stage).ranker(task.items) for stage in stages
+    ]
+    lists = {}
+    for name, (rows, kinds) in chosen.items():
+        filled = ranking.padded(rows, number)
+        found = [_sorted(some, ranker, filled) for ranker in rankers]
         lists[name] = [
-            _rank_list(task, row, task.items[found[found >= 0]], kind, ap)
-            for row, found, kind, ap in zip(
-                rows, near[: len(rows)], kinds, scores["ap"][places], strict=True
-            )
+            _rank_list(task, row, near[i], kinds[i], own[i], stage)
+            for i, row in enumerate(rows)
+            for stage, (near, own) in zip(stages, found, strict=True)
         ]
     return lists
 
@@ -98,16 +106,26 @@ def _scored(task: breakdowns.Task, seed: int) -> dict[str, dict[str, np.ndarray]
     }
 
 
-def _nearest(task: breakdowns.Task, gallery, probes: np.ndarray) -> np.ndarray:
-    """Places of the nearest items of some probes, i32[b,k]."""
-    hidden = task.excluded(probes)
-    k = min(LENGTH, len(task.items))
-    embeddings = task.probe_embeddings[probes]
-    return ranking.nearest(embeddings, gallery, hidden, k, task.metric)
+def _sorted(
+    task: breakdowns.Task, ranker: ranking.Ranker, rows: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """The nearest allowed records of some probes, and AP over all: f64[b]."""
+    hidden = task.excluded(rows)
+    order = ranker.sort(np.searchsorted(task.probes, rows), hidden)
+    hidden = np.broadcast_to(hidden, order.shape)
+    last = np.take_along_axis(hidden, order, 1)
+    items = task.items[order]
+    near = [x[~gone][:LENGTH] for x, gone in zip(items, last, strict=True)]
+    return near, metrics.average_precision(task.right(rows, items) & ~last)
 
 
 def _rank_list(
-    task: breakdowns.Task, row: np.integer, items: np.ndarray, kind: str, ap: float
+    task: breakdowns.Task,
+    row: np.integer,
+    items: np.ndarray,
+    kind: str,
+    ap: float,
+    stage: ranking.Rerank | None,
 ) -> RankList:
     right = task.right(np.array([row]), items[None])[0]
     return RankList(
@@ -115,5 +133,6 @@ def _rank_list(
         gallery=tuple(items.tolist()),
         right=tuple(right.tolist()),
         kind=kind,
+        stage=stage.stage if stage else "initial",
         ap=None if np.isnan(ap) else float(ap),
     )

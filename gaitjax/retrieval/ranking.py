@@ -7,14 +7,96 @@ on). The last block of probes is padded, so a shape compiles once.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gaitjax.ops import distance, topk
+
+# (places of probes i[b], places of what they find nearest i[b,m]) -> f[b,m]
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rerank:
+    """Sorts what is nearest by other distances.
+
+    stage: its name in results. depth: how many of the nearest are sorted again, None =
+    all. open(probes f32[q,p,d], gallery f32[g,p,d]) -> `Score`, whose values have a
+    meaning within a row only.
+    """
+
+    stage: str
+    depth: int | None
+    open: Callable[[np.ndarray, np.ndarray], Score]
+
+
+class Ranker:
+    """Finds the nearest of one list for blocks of its probes."""
+
+    def __init__(
+        self,
+        probes: np.ndarray,
+        gallery: np.ndarray,
+        metric: str,
+        rerank: Rerank | None = None,
+        size: int | None = None,
+    ):
+        """probes f32[q,p,d]; gallery f32[g,p,d], filled up to `size`, since lists of
+        one size compile once: what fills it is never found."""
+        self.length, self.size = len(gallery), size or len(gallery)
+        self.probes, self.metric, self.rerank = probes, metric, rerank
+        self.gallery = on_device(gallery[padded(np.arange(self.length), self.size)])
+        self.score = rerank.open(probes, gallery) if rerank else None
+
+    def nearest(self, places: np.ndarray, hidden: np.ndarray, k: int) -> np.ndarray:
+        """Places of the k nearest, -1 where none is left: i[b] -> i32[b,k].
+
+        hidden: bool, broadcastable to [b,g]: what a probe may not find.
+        """
+        hidden = self._hidden(hidden)
+        if self.rerank is None:
+            return nearest(self.probes[places], self.gallery, hidden, k, self.metric)
+        if self.rerank.depth is None:
+            order = self._sort(places, hidden)[:, :k]
+            last = np.take_along_axis(_rows(hidden, order), order, 1)
+            return np.where(last, -1, order)
+        depth = min(max(k, self.rerank.depth), hidden.shape[1])
+        found = nearest(self.probes[places], self.gallery, hidden, depth, self.metric)
+        return self._again(places, found, found < 0)[:, :k]
+
+    def sort(self, places: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """Places of all items, nearest first, what is hidden last: i[b] -> i32[b,g]."""
+        return self._sort(places, self._hidden(hidden))
+
+    def _hidden(self, hidden: np.ndarray) -> np.ndarray:
+        """With what fills the list."""
+        hidden = np.broadcast_to(hidden, (len(hidden), self.length))
+        more = self.size - self.length
+        return np.pad(hidden, ((0, 0), (0, more)), constant_values=True)
+
+    def _sort(self, places: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        order = sort_gallery(self.probes[places], self.gallery, hidden, self.metric)
+        if self.rerank is None:
+            return order
+        last = np.take_along_axis(_rows(hidden, order), order, 1)
+        return self._again(places, order, last)
+
+    def _again(
+        self, places: np.ndarray, found: np.ndarray, last: np.ndarray
+    ) -> np.ndarray:
+        """The first ones sorted by the new distances; the rest keeps its order."""
+        head = found[:, : self.rerank.depth]
+        last = last[:, : self.rerank.depth]
+        far = self.score(places, np.where(last, 0, head))
+        # What is hidden after what is far, even where that is infinite or NaN.
+        order = np.lexsort((far, last), axis=1)
+        head = np.take_along_axis(head, order, 1)
+        return np.concatenate([head, found[:, head.shape[1] :]], 1)
 
 
 def nearest(
@@ -39,6 +121,11 @@ def sort_gallery(
     hidden: bool, broadcastable to [b,g]: goes last.
     """
     return np.asarray(_sort(on_device(probe), gallery, on_device(hidden), metric))
+
+
+def _rows(hidden: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Broadcast to a row per probe."""
+    return np.broadcast_to(hidden, (len(order), hidden.shape[1]))
 
 
 def probe_blocks(num_probe: int, block: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

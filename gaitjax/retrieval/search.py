@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gaitjax.errors import GaitError
-from gaitjax.retrieval import breakdowns
+from gaitjax.retrieval import breakdowns, ranking
 from gaitjax.retrieval.protocols import Labels, Protocol, Rule, column, rows_of
 from gaitjax.retrieval.rank_lists import RankList, make_rank_lists
 from gaitjax.retrieval.verification import Distances, sample_distances
@@ -71,6 +71,7 @@ def evaluate(
     block: int = 256,
     num_lists: int = 8,
     num_pairs: int = 20_000,
+    reranks: Sequence[ranking.Rerank] = (),
     progress: breakdowns.Progress | None = None,
 ) -> Evaluation:
     """Search the gallery with every probe of the protocol.
@@ -83,6 +84,8 @@ def evaluate(
     block: probes per step.
     num_lists: rank lists kept per condition: best, worst and random ones.
     num_pairs: genuine, and impostor, distances kept at most.
+    reranks: each gives rows of its own stage, and rank lists; the rest of what is
+      returned is that of the base distances.
     progress: called with (steps done, steps in all), gallery by gallery.
     """
     _check_options(metric, ranks, block)
@@ -114,14 +117,22 @@ def evaluate(
     breakdown = breakdowns.view_pairs if pairs else breakdowns.probe_list
     found = breakdowns.Found()
     rank_lists = {}
+    names = (protocol.name, probe, gallery, metric)
+    again: list[dict] = []
     for task in tasks:
         one = breakdown(task, progress or (lambda done, steps: None))
-        rank_lists |= make_rank_lists(task, num_lists, one.per_probe)
+        lists = make_rank_lists(task, num_lists, one.per_probe, reranks=reranks)
+        rank_lists |= lists
         found.add(one)
-    names = (protocol.name, probe, gallery, metric)
+    for rerank in reranks:
+        found.notes += _clamped(rerank, tasks, pairs)
+        for task in tasks:
+            task = dataclasses.replace(task, rerank=rerank)
+            other = breakdown(task, progress or (lambda done, steps: None))
+            again += [_row(names, *row, stage=rerank.stage) for row in other.rows]
     return Evaluation(
         *names,
-        rows=[_row(names, *row) for row in found.rows],
+        rows=[_row(names, *row) for row in found.rows] + again,
         view_tables=found.view_tables,
         cmc=found.cmc,
         per_probe=found.per_probe,
@@ -132,7 +143,33 @@ def evaluate(
     )
 
 
-def _row(names: tuple[str, ...], condition, metric, value, n_probe, without) -> dict:
+def _clamped(
+    rerank: ranking.Rerank, tasks: Sequence[breakdowns.Task], pairs: bool
+) -> list[str]:
+    """A note where a list is shorter than what is to be sorted again."""
+    sizes = [
+        np.unique(task.group[task.items], return_counts=True)[1].min()
+        if pairs
+        else len(task.items)
+        for task in tasks
+    ]
+    if rerank.depth is None or rerank.depth <= min(sizes):
+        return []
+    return [
+        f"{rerank.stage}: of the nearest {rerank.depth}, {min(sizes)} are all that the "
+        "shortest list has"
+    ]
+
+
+def _row(
+    names: tuple[str, ...],
+    condition: str,
+    metric: str,
+    value: float,
+    n_probe: int,
+    without: int,
+    stage: str = "initial",
+) -> dict:
     protocol, probe, gallery, distance = names
     return {
         "protocol": protocol,
@@ -140,7 +177,7 @@ def _row(names: tuple[str, ...], condition, metric, value, n_probe, without) -> 
         "gallery": gallery,
         "condition": condition,
         "distance": distance,
-        "stage": "initial",
+        "stage": stage,
         "metric": metric,
         "value": value,
         "n_probe": n_probe,

@@ -35,14 +35,15 @@ class Checkpoints:
     ):
         """every: steps between saves. keep: how many of the last ones stay. best:
         the metric (such as `NM/rank-1`, on the validation identities) whose best
-        checkpoint stays beside them.
+        checkpoint stays beside them: the highest, of a `.../loss` the lowest.
         """
         at_least(1, ckpt__every=every, ckpt__keep=keep)
+        sign = -1 if (best or "").endswith("/loss") else 1
         policies = [checkpoint_managers.LatestN(keep)]
         if best:
             policies.append(
                 checkpoint_managers.BestN(
-                    get_metric_fn=lambda metrics: metrics[best],
+                    get_metric_fn=lambda metrics: sign * metrics[best],
                     n=1,
                     keep_checkpoints_without_metrics=False,
                 )
@@ -58,7 +59,7 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
                 # Orbax writes metrics down only where it is told how to rank them.
-                best_fn=(lambda metrics: metrics[best]) if best else None,
+                best_fn=(lambda metrics: sign * metrics[best]) if best else None,
             ),
         )
 
@@ -148,6 +149,11 @@ class Checkpoints:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), saved
         )
         return self._restore(step, "model", shapes)
+
+    def wait(self) -> None:
+        """Until the last save has come through."""
+        with self._explained():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits for the last save, which must have come through."""

@@ -10,7 +10,9 @@ import numpy as np
 
 from gaitjax.data import schema
 from gaitjax.data.augment import cut_columns
+from gaitjax.data.pipeline import fill_optional
 from gaitjax.methods import api
+from gaitjax.runtime.base import base_arguments, open_base
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import compute_dtype
 from gaitjax.runtime.state import init_state, stream
@@ -25,13 +27,8 @@ def trace(
     one frame of every modality as it lies on disk. Raises what a run would raise.
     """
     data, options = config["data"], config["train"]
-    shapes = {key: _cut(shape, key in data["cut"]) for key, shape in stored.items()}
-    method = api.make(
-        config["method"],
-        api.Info(num_classes, shapes),
-        config["method_args"],
-        compute_dtype(options["precision"]),
-    )
+    method = make(config, num_classes, stored)
+    shapes = frame_shapes(config, stored)
     n, t = data["p"] * data["k"], data["frames_max"] or data["frames"]
     batch = {
         key: jax.ShapeDtypeStruct((n, t, *shapes[key]), schema.modality(key).dtype)
@@ -47,9 +44,49 @@ def trace(
 
     key = stream(options["seed"], "init")
     state = jax.eval_shape(start, key, batch)
+    if method.prepare:  # its batches are of a bank, which is not there
+        return state
     loss, _ = jax.eval_shape(method.loss, state.params, state.model_state, batch, key)
     assert loss.shape == (), loss
     return state
+
+
+def make(
+    config: Mapping[str, Any], num_classes: int, stored: Mapping[str, tuple[int, ...]]
+) -> api.Method:
+    """The config's method, its bases included, as `trace` traces it."""
+    shapes, data = frame_shapes(config, stored), config["data"]
+    dtype = compute_dtype(config["train"]["precision"])
+
+    def example(method: api.Method) -> dict[str, np.ndarray]:
+        return example_batch(shapes, method, data["frames_max"] or data["frames"])
+
+    bases = {
+        name: open_base(name, argument, shapes, data["cut"], dtype, example).base
+        for name, argument in base_arguments(config["method_args"])
+    }
+    info = api.Info(num_classes, shapes, bases)
+    return api.make(config["method"], info, config["method_args"], dtype)
+
+
+def example_batch(
+    shapes: Mapping[str, tuple[int, ...]], method: api.Method, t: int
+) -> dict[str, np.ndarray]:
+    """One made-up sequence of t frames in the shapes that batches have."""
+    keys = dict.fromkeys((*method.train_keys, *method.embed_keys))
+    batch = {
+        key: np.zeros((1, t, *shapes[key]), schema.modality(key).dtype) for key in keys
+    }
+    batch |= {"label": np.zeros(1, np.int32), "mask": np.ones((1, t), np.float32)}
+    return fill_optional(batch, method.optional_keys)
+
+
+def frame_shapes(
+    config: Mapping[str, Any], stored: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """One frame as the network gets it, of one as it lies on disk."""
+    cut = config["data"]["cut"]
+    return {key: _cut(shape, key in cut) for key, shape in stored.items()}
 
 
 def _cut(shape: tuple[int, ...], cut: bool) -> tuple[int, ...]:

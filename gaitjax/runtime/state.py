@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -78,9 +78,13 @@ def init_state(
     key: jax.Array,
     batch: Batch,
     ema: float | None,
+    bases: Mapping[str, Any] | None = None,
 ) -> TrainState:
-    """Fresh parameters; call it under `jit` or `eval_shape`."""
+    """Fresh parameters; call it under `jit` or `eval_shape`. bases: arrays of frozen
+    networks by name, kept beside what the method itself keeps."""
     params, model_state = method.init(key, batch)
+    if bases:
+        model_state = {**model_state, "bases": bases}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

@@ -81,7 +81,7 @@ def adopt(config: Mapping[str, Any], workdir: str | os.PathLike) -> Mapping[str,
         "ckpt": {"best": None},
     }
     sections = {name: {**config[name], **new} for name, new in changed.items()}
-    method = {key: _tuples(about[key]) for key in ("method", "method_args")}
+    method = {key: tuples(about[key]) for key in ("method", "method_args")}
     return {**config, **sections, **method}
 
 
@@ -147,12 +147,12 @@ def keep(model: Mapping[str, Any], names: set[str], prefix: str = "") -> dict[st
     return kept
 
 
-def _tuples(value: Any) -> Any:
+def tuples(value: Any) -> Any:
     """JSON's lists as the tuples that a config has."""
     if isinstance(value, list):
-        return tuple(map(_tuples, value))
+        return tuple(map(tuples, value))
     if isinstance(value, dict):
-        return {key: _tuples(x) for key, x in value.items()}
+        return {key: tuples(x) for key, x in value.items()}
     return value
 
 

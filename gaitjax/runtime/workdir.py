@@ -62,15 +62,22 @@ def lock_workdir(path: pathlib.Path) -> IO:
 
 
 def check_same_run(
-    path: pathlib.Path, saved: Mapping, config: Mapping, fixed: Sequence[str] = ()
+    path: pathlib.Path,
+    saved: Mapping,
+    config: Mapping,
+    fixed: Sequence[str] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Raises GaitError where `saved`, a checkpoint's config, is another run's.
 
     The differing keys are named. What only says how a run is looked at (`eval`,
     `log`, `ckpt`, where data lie, how many workers) may differ, but for `fixed`.
+    defaults: by dotted key; what the code has learnt since then counts as left alone.
     """
     # Through JSON tuples become lists, as they are in what was saved.
-    theirs, ours = flat(saved), flat(json.loads(json.dumps(config)))
+    parts = [defaults or {}, saved, config]
+    known, theirs, ours = (flat(json.loads(json.dumps(dict(part)))) for part in parts)
+    theirs, ours = known | theirs, known | ours
     keys = sorted(theirs.keys() | ours.keys())
     keys = [key for key in keys if key in fixed or not _is_free(key)]
     differing = [key for key in keys if theirs.get(key) != ours.get(key)]
@@ -117,4 +124,5 @@ def write_atomically(path: str | os.PathLike, text: str) -> None:
 def _is_free(key: str) -> bool:
     looking = ("eval.", "log.", "ckpt.")
     places = ("data.dir", "data.workers", "data.prefetch", "data.args.processes")
-    return key.startswith(looking) or key in places
+    # A base's arrays are in the checkpoint; where they came from may move.
+    return key.startswith(looking) or key in places or key.endswith("base.workdir")

@@ -1,0 +1,88 @@
+"""What the studies in experiments/ share: many runs, in stretches one can wait for.
+
+Every job is a process of its own, some side by side. When time is up those that go on
+are asked to stop, save their state and leave; typed again the study goes on there. The
+record of a finished job is one line of a JSON file.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gaitjax.runtime.workdir import write_atomically
+
+Command = Callable[[Any], list[str]]
+Collect = Callable[[Any], dict[str, Any] | None]
+
+
+def run_all(
+    todo: Sequence[Any],
+    command: Command,
+    collect: Collect,
+    out: pathlib.Path,
+    minutes: float,
+    parallel: int,
+) -> None:
+    """Runs jobs in their order, `parallel` at a time, and appends their records.
+
+    command: of a job, what is run. collect: its record once it is done, None where it
+    is not. Exits with a line where jobs are left.
+    """
+    end = time.monotonic() + 60 * minutes
+    lock = threading.Lock()
+
+    def work(job: Any) -> bool:
+        ended = finished(command(job), end - time.monotonic())
+        record = collect(job) if ended else None
+        if record is None:
+            return False
+        with lock:
+            append(out, record)
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+        ended = list(pool.map(work, todo))
+    if not all(ended):
+        sys.exit(f"{ended.count(False)} runs are left; type it again to go on")
+
+
+def finished(command: list[str], seconds: float) -> bool:
+    """Runs a command; False where it failed or had to be asked to stop."""
+    if seconds <= 0:
+        return False
+    process = subprocess.Popen(command)
+    try:
+        return process.wait(seconds) == 0
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)  # the loop saves its state and leaves
+        process.wait()
+        return False
+
+
+def read(out: pathlib.Path) -> list[dict[str, Any]]:
+    """The records so far."""
+    return json.loads(out.read_text()) if out.exists() else []
+
+
+def append(out: pathlib.Path, record: dict[str, Any]) -> None:
+    """One record more, a line each."""
+    lines = [json.dumps(one) for one in [*read(out), record]]
+    write_atomically(out, "[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def spent(folder: pathlib.Path, more: float = 0.0) -> float:
+    """Seconds that a run has taken in all its stretches, after adding `more`."""
+    path = folder / "seconds.json"
+    total = more + (json.loads(path.read_text()) if path.exists() else 0.0)
+    if more:
+        write_atomically(path, json.dumps(total))
+    return total

@@ -1,0 +1,54 @@
+"""Studies go on where they were stopped, and lose nothing."""
+
+import sys
+
+import pytest
+
+from gaitjax.bench import study
+
+
+def command(text):
+    return [sys.executable, "-c", text]
+
+
+def test_records_are_appended_and_failures_are_left(tmp_path, capfd):
+    out = tmp_path / "results.json"
+    jobs = {"good": "pass", "bad": "raise SystemExit(3)", "late": "pass"}
+    with pytest.raises(SystemExit, match="1 runs are left"):
+        study.run_all(
+            list(jobs),
+            lambda name: command(jobs[name]),
+            lambda name: {"name": name},
+            out,
+            minutes=1,
+            parallel=1,
+        )
+    assert [record["name"] for record in study.read(out)] == ["good", "late"]
+    assert len(out.read_text().splitlines()) == 4
+
+
+def test_time_that_is_up_stops_a_run_by_a_signal(tmp_path):
+    text = f"""
+import pathlib, signal, sys, time
+def leave(*_):
+    pathlib.Path({str(tmp_path)!r}, "saved").touch()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+time.sleep(60)
+"""
+    assert not study.finished(command(text), seconds=3)
+    assert (tmp_path / "saved").exists()
+    assert not study.finished(command("raise ValueError"), seconds=0)
+
+
+def test_what_is_not_done_has_no_record(tmp_path):
+    out = tmp_path / "results.json"
+    with pytest.raises(SystemExit):
+        study.run_all(["x"], lambda x: command("pass"), lambda x: None, out, 1, 2)
+    assert study.read(out) == []
+
+
+def test_seconds_add_up(tmp_path):
+    assert study.spent(tmp_path) == 0
+    study.spent(tmp_path, 2.0)
+    assert study.spent(tmp_path, 1.5) == 3.5 == study.spent(tmp_path)
