@@ -66,11 +66,6 @@ PUBLISHED = {
         "points": "11.9",
     },
 }
-# The full method's Rank-1 per condition in its table 1, Overall and its Rank-5 last.
-PUBLISHED_FULL = {
-    "sils>ranges": (70.6, 62.3, 37.9, 58.5, 44.1, 56.7, 68.4, 12.7, 58.7, 79.5),
-    "ranges>sils": (73.5, 65.5, 44.3, 61.3, 66.3, 67.6, 73.5, 8.1, 63.8, 83.4),
-}
 # Okabe and Ito: told apart without red and green.
 BLUE, ORANGE, GREEN, BAND = "#0072b2", "#d55e00", "#009e73", "#8888884d"
 
@@ -217,8 +212,6 @@ def conditions(records: list[Record], direction: str) -> Iterator[str]:
         published = PUBLISHED[direction].get(row, "")
         cells = [shown(figure.values()) for figure in figures]
         lines.append([f"`{row}`", str(len(figures[-2])), *cells, published])
-    real = [f"*{value}*" for value in PUBLISHED_FULL[direction]]
-    lines.append(["*`full`, published, real data*", "", *real, ""])
     yield from table([*head, "published, real data: Rank-1 / Rank-5 Overall"], lines)
     printed, other = (
         PRINTED[direction],
@@ -226,9 +219,9 @@ def conditions(records: list[Record], direction: str) -> Iterator[str]:
     )
     yield (
         "\nPublished: SUSTech1K itself, 800 test people, what the paper prints as "
-        f"{printed}{other if printed == '2D->3D' else ''}. Its heights do not compare "
-        "with the twin's, and which side the paper calls probe is not certain "
-        "(docs/diffcrossgait.md): look at both."
+        f"{printed}{other if printed == '2D->3D' else ''}; by condition in "
+        "docs/diffcrossgait.md. Its heights do not compare with the twin's, and which "
+        "side the paper calls probe is not certain: look at both."
     )
 
 
