@@ -13,11 +13,12 @@ from gaitjax.report.embedding_map import EmbeddingMap
 from gaitjax.report.pictures import Frames
 from gaitjax.retrieval.rank_lists import RankList
 from gaitjax.retrieval.search import Evaluation
-from gaitjax.retrieval.verification import Distances
+from gaitjax.retrieval.verification import Distances, OpenSet, dir_at_far
 from gaitjax.runtime.workdir import write_atomically
 
 # Chosen: rank lists on a page, of some 20 kB each; large figures; open heat maps.
 NUM_PICTURES, NUM_CARDS, NUM_TABLES = 120, 16, 4
+FALSE_ALARMS = (0.001, 0.01, 0.05)  # shares of strangers answered; chosen
 
 
 def write_report(
@@ -53,6 +54,7 @@ def write_report(
             lists = fitting(evaluation.rank_lists, NUM_PICTURES // len(headline))
             parts += _rank_lists(evaluation, lists, frames, names)
         parts += _verification(evaluation.distances)
+        parts += _open_set(evaluation.open_set)
     for some in others:
         parts += _other_distance(some)
     parts += _embedding_map(embedding_map)
@@ -236,6 +238,26 @@ def _verification(distances: Distances | None) -> Iterator[str]:
             (plots.det_curve(genuine, impostor), "DET curve"),
         ]
     )
+
+
+def _open_set(found: OpenSet | None) -> Iterator[str]:
+    if found is None or not (len(found.known) and len(found.stranger)):
+        return
+    yield "<h3>Known or unknown</h3>"
+    yield elements.paragraph(
+        f"{len(found.known):,} probes of people in the gallery, and "
+        f"{len(found.stranger):,} of strangers, whose own sequences were taken out of "
+        f"it: {found.num_people:,} people, {found.num_items:,} sequences. A probe is "
+        "answered with the nearest sequence where that is within the threshold, else "
+        "it is unknown. In a larger gallery more strangers are answered."
+    )
+    lines = [("false alarms allowed, %", "happened, %", "DIR rank-1, %", "threshold")]
+    for far in FALSE_ALARMS:
+        arrays = found.known, found.right, found.stranger
+        rate, threshold, share = dir_at_far(*arrays, far)
+        shares = f"{100 * share:.2f}", f"{100 * rate:.1f}"
+        lines.append((f"{100 * far:g}", *shares, f"{threshold:.4g}"))
+    yield elements.table(lines, "Strangers answered, and people found")
 
 
 def _embedding_map(found: EmbeddingMap | None) -> Iterator[str]:

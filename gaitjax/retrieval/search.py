@@ -23,7 +23,14 @@ from gaitjax.errors import GaitError
 from gaitjax.retrieval import breakdowns, ranking
 from gaitjax.retrieval.protocols import Labels, Protocol, Rule, column, rows_of
 from gaitjax.retrieval.rank_lists import RankList, make_rank_lists
-from gaitjax.retrieval.verification import Distances, sample_distances
+from gaitjax.retrieval.verification import (
+    Distances,
+    OpenSet,
+    open_set,
+    sample_distances,
+)
+
+NUM_OPEN = 2000  # probes searched as strangers; chosen: a FAR of 0.1 % is 2 of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Evaluation:
     rank_lists: a few probes and their nearest, over the whole allowed gallery.
     notes: what was left out and why.
     distances: of some genuine and impostor pairs of all conditions.
+    open_set: what some probes find, known and as strangers.
     embeddings: what was searched, f32[n,p,d] by modality.
     """
 
@@ -55,6 +63,7 @@ class Evaluation:
     rank_lists: dict[str, list[RankList]]
     notes: list[str]
     distances: Distances | None = None
+    open_set: OpenSet | None = None
     embeddings: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
@@ -83,7 +92,8 @@ def evaluate(
     probe, gallery: modalities; may be left out when there is only one.
     block: probes per step.
     num_lists: rank lists kept per condition: best, worst and random ones.
-    num_pairs: genuine, and impostor, distances kept at most.
+    num_pairs: genuine, and impostor, distances kept at most; 0 leaves out the open
+      set, too.
     reranks: each gives rows of its own stage, and rank lists; the rest of what is
       returned is that of the base distances.
     progress: called with (steps done, steps in all), gallery by gallery.
@@ -139,6 +149,7 @@ def evaluate(
         rank_lists=rank_lists,
         notes=missing + found.notes,
         distances=sample_distances(tasks, num_pairs) if num_pairs else None,
+        open_set=open_set(tasks, NUM_OPEN) if num_pairs else None,
         embeddings=embeddings,
     )
 

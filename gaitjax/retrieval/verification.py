@@ -1,4 +1,4 @@
-"""Same person or not? Distances of pairs, and the errors of a threshold on them.
+"""Same person or not, known or unknown? The errors of a threshold on distances.
 
 A pair is accepted where its distance is at most the threshold t:
 
@@ -6,6 +6,13 @@ A pair is accepted where its distance is at most the threshold t:
     false non-match rate FNMR(t) = share of genuine pairs that are refused
 
 The equal error rate (EER) is where the two cross (ISO/IEC 19795-1).
+
+In an open set the person may not be in the gallery. A probe is answered with its
+nearest item where that is at most t away, else it is unknown:
+
+    false alarm rate FAR(t) = share of probes of strangers that are answered
+    detection and identification rate DIR(t) = share of probes of people in the gallery
+      that are answered, and rightly (rank 1; Phillips, Grother, Micheals, 2011)
 """
 
 from __future__ import annotations
@@ -17,6 +24,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from gaitjax import arguments
+from gaitjax.errors import GaitError
 from gaitjax.ops import distance
 from gaitjax.retrieval import breakdowns, ranking
 
@@ -29,6 +38,22 @@ class Distances:
 
     genuine: np.ndarray
     impostor: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenSet:
+    """The nearest item of probes, their person being in the gallery or not.
+
+    known: distances f32[q] of probes with a match; right: bool[q], whether it is one.
+    stranger: distances f32[m] of probes with all items of their person taken out.
+    num_items, num_people: in the gallery, which the rates depend on; the largest.
+    """
+
+    known: np.ndarray
+    right: np.ndarray
+    stranger: np.ndarray
+    num_items: int
+    num_people: int
 
 
 def sample_distances(
@@ -94,6 +119,73 @@ def equal_error(genuine: np.ndarray, impostor: np.ndarray) -> tuple[float, float
         return float(values[before] + share * (values[after] - values[before]))
 
     return between(false_match), between(threshold)
+
+
+def open_set(tasks: Sequence[breakdowns.Task], number: int, seed: int = 0) -> OpenSet:
+    """What up to `number` probes of all galleries find, drawn evenly.
+
+    Each is searched twice, as one who is known and as a stranger.
+    """
+    rng = np.random.default_rng(seed)
+    share = -(-number // len(tasks))
+    found = [
+        _open(task, task.probes[_draw(rng, len(task.probes), share)]) for task in tasks
+    ]
+    known, right, stranger = (np.concatenate(x) for x in zip(*found, strict=True))
+    return OpenSet(
+        known=known,
+        right=right,
+        stranger=stranger,
+        num_items=max(len(task.items) for task in tasks),
+        num_people=max(len(np.unique(task.subject[task.items])) for task in tasks),
+    )
+
+
+def _open(
+    task: breakdowns.Task, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """known, right, stranger of some probes, see `OpenSet`."""
+    gallery = ranking.on_device(task.gallery_embeddings[task.items])
+    near, other = np.full((2, len(rows)), -1)
+    matched = np.zeros(len(rows), bool)
+    for here, filled in ranking.probe_blocks(len(rows), task.block):
+        probes, real = rows[filled], slice(len(here))
+        x = task.probe_embeddings[probes]
+        same = task.right(probes, task.items[None])  # [b,g]
+        hidden = np.broadcast_to(task.excluded(probes), same.shape)
+        matched[here] = (same & ~hidden).any(1)[real]
+        for places, away in ((near, hidden), (other, hidden | same)):
+            found = ranking.nearest(x, gallery, away, 1, task.metric)
+            places[here] = found[real, 0]
+    answer = task.items[near[matched]]
+    known = _distances(task, rows[matched], answer)
+    right = task.subject[rows[matched]] == task.subject[answer]
+    left = other >= 0
+    return known, right, _distances(task, rows[left], task.items[other[left]])
+
+
+def dir_at_far(
+    known: np.ndarray, right: np.ndarray, stranger: np.ndarray, far: float = 0.01
+) -> tuple[float, float, float]:
+    """(DIR, its threshold, the FAR there): shares, as `OpenSet` has the arrays.
+
+    The threshold is the largest whose FAR is at most `far`: just below the nearest
+    stranger that must be refused; inf where none must.
+    """
+    arguments.between(0, 1, FAR=far)
+    if not len(known) or not len(stranger):
+        raise GaitError(
+            "DIR at a FAR wants probes of people in the gallery and of strangers, got "
+            f"{len(known)} and {len(stranger)}; take more people"
+        )
+    allowed = int(np.floor(far * len(stranger) + 1e-9))  # 0.29 * 100 is below 29
+    ascending = np.sort(np.float32(stranger))
+    threshold = np.float32(np.inf)
+    if allowed < len(ascending):
+        threshold = np.nextafter(ascending[allowed], np.float32(-np.inf))
+    answered = np.float32(known) <= threshold
+    rate = float((answered & right).mean())
+    return rate, float(threshold), float((ascending <= threshold).mean())
 
 
 def _draw(rng: np.random.Generator, total: int, number: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from gaitjax.report.embedding_map import EmbeddingMap
 from gaitjax.report.html import NUM_PICTURES, fitting, write_report
 from gaitjax.retrieval import protocols, search
 from gaitjax.retrieval.rank_lists import RankList
+from gaitjax.retrieval.verification import OpenSet
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,27 @@ def test_of_a_second_distance_there_are_tables_alone(tmp_path, evaluation):
     assert "12.34" not in before  # nor among the large numbers at the top
     assert after.count("12.34") == len(rows)
     assert after.index("walkers: sils → sils") < after.index("12.34")
+
+
+def test_open_set_at_false_alarm_rates(tmp_path, evaluation):
+    """100 strangers at 1.01, 1.02, ...: at 1 % all but the nearest are refused."""
+    found = OpenSet(
+        known=np.array([0.5, 1.005, 1.015, 3.0]),
+        right=np.array([True, False, True, True]),
+        stranger=1 + np.arange(1, 101) / 100,
+        num_items=1234,
+        num_people=77,
+    )
+    with_rows = [dataclasses.replace(evaluation, open_set=found)]
+    page = _write(tmp_path / "report.html", with_rows)
+    after = page.text.split("Known or unknown")[1]
+    assert "77 people, 1,234 sequences" in after
+    assert "0.10.0025.01.0111.0050.01.0255.0050.01.06" in "".join(after.split())
+    nobody = dataclasses.replace(found, known=np.array([]))
+    page = _write(
+        tmp_path / "b.html", [dataclasses.replace(evaluation, open_set=nobody)]
+    )
+    assert "Known or unknown" not in page.text
 
 
 def test_without_evaluations(tmp_path):
