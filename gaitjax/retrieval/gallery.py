@@ -11,7 +11,6 @@ write at a time, any number read.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -106,6 +105,9 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+    def __bool__(self) -> bool:
+        return True  # an empty one is a gallery, too
 
     def save(self) -> None:
         """Writes `about`, such as another threshold."""
@@ -213,25 +215,6 @@ class Gallery:
                 f"{len(bad)} of {len(embeddings)} embeddings are NaN or infinite, the "
                 f"first is of {first}; look at its frames, or at the checkpoint"
             )
-
-
-def network_digest(arrays: Mapping[str, Any]) -> str:
-    """A hash of nested dicts of arrays: the same digest, the same numbers and names."""
-    found = hashlib.sha256()
-    for name, array in sorted(_flat(arrays)):
-        array = np.asarray(array)
-        found.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:16]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves = []
-    for key, value in tree.items():
-        deeper = isinstance(value, Mapping)
-        name = f"{prefix}{key}"
-        leaves += _flat(value, f"{name}/") if deeper else [(name, value)]
-    return leaves
 
 
 def _map(path: pathlib.Path, rows: int, shape: tuple[int, ...]) -> np.ndarray:
