@@ -21,7 +21,6 @@ import numpy as np
 from tqdm import tqdm
 
 from gaitjax.data import schema
-from gaitjax.data.features import Bank, open_bank, write_bank
 from gaitjax.data.index import Index
 from gaitjax.data.pipeline import embed_batches
 from gaitjax.data.records import Split
@@ -37,7 +36,6 @@ from gaitjax.run import (
     score_prefix,
 )
 from gaitjax.runtime import mesh, weights
-from gaitjax.runtime.base import base_folder, digest
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.metrics_log import read as read_metrics
 from gaitjax.runtime.precision import with_products
@@ -132,27 +130,6 @@ def embed(
                 views[view][place[records]] = x[: len(records)]
             bar.update(len(records))
     return views
-
-
-def feature_bank(run: Run, state: TrainState) -> Bank:
-    """Embeddings of the training split by the method's base: made once, beside the
-    base, so that all that stand on it share them."""
-    train = run.data.train
-    folder = base_folder(run.config["method_args"]["base"]) / "bank"
-    shapes = run.data.shapes(run.method.embed_keys)
-    about = {
-        "weights": digest(state.model_state["bases"]["base"]),
-        "records": train.index.digest,
-        "shapes": {key: list(shape) for key, shape in shapes.items()},
-        "frames_limit": run.eval_options.frames_limit,
-        "precision": run.options.precision,
-    }
-    bank = open_bank(folder, about)
-    if bank is None:
-        views = embed(run, state, train, np.arange(len(train)))
-        write_bank(folder, views, about, train.index.names)
-        bank = open_bank(folder, about)
-    return bank
 
 
 def eval_rows(run: Run, name: str) -> tuple[Split, np.ndarray]:

@@ -8,7 +8,6 @@ one bit for bit. What is built before the first step is in `gaitjax/run.py`.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import time
@@ -20,10 +19,9 @@ import numpy as np
 from tqdm import tqdm
 
 from gaitjax import evaluate
-from gaitjax.arguments import unknown
+from gaitjax.banks import Banked, bank_batches, bank_sampler, open_banked, validate
 from gaitjax.data import pipeline
 from gaitjax.data.builders.twins import twins
-from gaitjax.data.features import Bank
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
 from gaitjax.run import (
@@ -40,8 +38,6 @@ from gaitjax.runtime.environment import environment
 from gaitjax.runtime.preempt import Preemption
 from gaitjax.runtime.state import TrainState, stream
 from gaitjax.runtime.workdir import lock_workdir, write_atomically
-
-VAL_BATCHES = 16  # chosen: `val/...` is their mean, always of the same ones
 
 
 def train(
@@ -183,67 +179,16 @@ def train_bases(config: Mapping[str, Any], **kwargs) -> None:
             train(argument["config"], argument["workdir"], **kwargs)
 
 
-def open_banked(run: Run, state: TrainState) -> Banked:
-    """The bank of the training split, and lists of those that are trained on and of
-    the validation people."""
-    data, method = run.data, run.method
-    bank = evaluate.feature_bank(run, state)
-    labels = {"train": data.labels}
-    best = run.checkpoints.best
-    if best and best.startswith("val/"):
-        labels["val"] = val_labels(data)
-    lists = {
-        part: method.prepare(bank, data.train.index, values)
-        for part, values in labels.items()
-    }
-    banked = Banked(bank, labels, lists)
-    if "val" in labels:
-        check_val_best(run, state, banked)
-    return banked
-
-
-def check_val_best(run: Run, state: TrainState, banked: Banked) -> None:
-    """`ckpt.best` names something that the method measures: now, not at the first
-    save."""
-    batch = next(val_batches(run, banked))
-    found = jax.eval_shape(
-        run.method.validate, state.eval_params, state.model_state, batch
-    )
-    known = [f"val/{key}" for key in found]
-    if run.checkpoints.best not in known:
-        raise GaitError(unknown(run.checkpoints.best, known, "metric in ckpt.best"))
-
-
-def val_labels(data: pipeline.Data) -> np.ndarray:
-    """As `Data.labels`, of the validation people: i32 per record, -1 for others."""
-    labels = np.full(len(data.train), -1, np.int32)
-    people = data.train.index.subject[data.val_rows]
-    labels[data.val_rows] = np.unique(people, return_inverse=True)[1]
-    return labels
-
-
-@dataclasses.dataclass(frozen=True)
-class Banked:
-    """What a method with `prepare` trains on. labels, lists: by `train` and `val`."""
-
-    bank: Bank
-    labels: Mapping[str, np.ndarray]
-    lists: Mapping[str, Any]
-
-
 def make_sampler(
-    run: Run,
-    labels: np.ndarray,
-    round_: int,
-    banked: Banked | None = None,
-    part: str = "train",
+    run: Run, labels: np.ndarray, round_: int, banked: Banked | None = None
 ) -> Callable[[int], np.ndarray]:
     """step -> records of its batch: the method's `source`, else P x K identities."""
     data, source = run.data, run.method.source
+    if banked:
+        return bank_sampler(run, banked)
     if source is not None:
         index, seed = data.train.index, run.options.seed
-        lists = banked.lists[part] if banked else None
-        return lambda step: source(index, seed, step, labels, lists)
+        return lambda step: source(index, seed, step, labels, None)
     return PKSampler(labels, data.p, data.k, run.options.seed, round_)
 
 
@@ -257,10 +202,7 @@ def make_batches(
     """This process's rows of the batches from step `start` on."""
     data, method, stop = run.data, run.method, run.options.steps
     if banked:
-        rows = bank_rows(run, len(sampler(start)))
-        return pipeline.bank_batches(
-            data, banked.bank, sampler, labels, start=start, stop=stop, rows=rows
-        )
+        return bank_batches(run, banked, "train", start, stop)
     optional = [key for key in method.optional_keys if key in data.train.modalities]
     return pipeline.train_batches(
         data,
@@ -272,38 +214,6 @@ def make_batches(
         stop=stop,
         optional=method.optional_keys,
         rows=mesh.process_rows(data.batch_size),
-    )
-
-
-def bank_rows(run: Run, size: int) -> slice:
-    """Which rows of a batch of `size` this process loads."""
-    if size % run.mesh.size:
-        raise GaitError(
-            f"a batch of {size} does not split over {run.mesh.size} devices; take a "
-            f"multiple of {run.mesh.size} (method_args.triplets)"
-        )
-    return mesh.process_rows(size)
-
-
-def validate(run: Run, state: TrainState, banked: Banked) -> dict[str, float]:
-    """{"val/...": mean of what the method measures on the validation people}."""
-    found = []
-    for batch in val_batches(run, banked):
-        batch = mesh.to_devices(batch, run.mesh)
-        values = run.validate_fn(state.eval_params, state.model_state, batch)
-        found.append(jax.device_get(values))
-    return {
-        f"val/{key}": float(np.mean([one[key] for one in found])) for key in found[0]
-    }
-
-
-def val_batches(run: Run, banked: Banked) -> Iterator[dict[str, np.ndarray]]:
-    """The same ones at every call."""
-    labels = banked.labels["val"]
-    sampler = make_sampler(run, labels, 0, banked, "val")
-    rows = bank_rows(run, len(sampler(0)))
-    return pipeline.bank_batches(
-        run.data, banked.bank, sampler, labels, start=0, stop=VAL_BATCHES, rows=rows
     )
 
 

@@ -15,9 +15,11 @@ from gaitjax.interop import goldens
 from gaitjax.interop.goldens import Row, failed, relative_error
 from gaitjax.ops.distance import distances
 from gaitjax.retrieval import protocols, search
+from gaitjax.retrieval.kreciprocal import k_reciprocal
 from gaitjax.retrieval.protocols import Protocol
 
 TOLERANCE = 1e-5
+HALF_TOLERANCE = 3e-3  # the reference sums in half precision, which ours does not
 MEAN_TOLERANCE = 5e-5  # a tie that rounding breaks the other way moves mINP by 1.5e-5
 
 
@@ -27,6 +29,8 @@ def check_protocol(folder: str | os.PathLike, name: str) -> list[Row]:
     name: <data set>_<euc, cos or cross_view_gallery>.
     """
     item = f"eval/{name}"
+    if name == "re_ranking":
+        return check_re_ranking(folder)
     dataset, _, kind = name.partition("_")
     table = protocols_of(dataset, kind)
     if not table:
@@ -52,6 +56,22 @@ def check_protocol(folder: str | os.PathLike, name: str) -> list[Row]:
         *_scores(item, found, arrays),
         *_distances(item, embeddings, arrays, metric),
     ]
+
+
+def check_re_ranking(folder: str | os.PathLike) -> list[Row]:
+    """The k-reciprocal distances of every setting of eval/re_ranking."""
+    item = "eval/re_ranking"
+    arrays = goldens.load(folder, item)
+    num, x = int(arrays["query_num"]), arrays["embeddings"].transpose(0, 2, 1)
+    rows = []
+    for key, want in arrays.items():
+        if key.startswith("final_"):
+            k1, k2, weight = re.findall(r"_(\d[\d.]*)", key)
+            options = {"k1": int(k1), "k2": int(k2), "weight": float(weight)}
+            got = k_reciprocal(x[:num], x[num:], variant="opengait", **options)
+            error = float(np.abs(got - want).max())
+            rows.append(Row(item, key, error, HALF_TOLERANCE, ""))
+    return rows
 
 
 def protocols_of(dataset: str, kind: str) -> dict[str, Protocol]:

@@ -10,7 +10,7 @@ from gaitjax.methods import supervised
 def make(info, *, dtype, **kwargs):
     base = supervised.make(info, dtype=dtype, **kwargs)
 
-    def source(index, seed, step, labels):
+    def source(index, seed, step, labels, bank):
         return np.arange(8 * step, 8 * step + 8)
 
     return dataclasses.replace(base, source=source)
