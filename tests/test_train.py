@@ -121,6 +121,7 @@ def kill_at_random(config_file, workdir, kills, seed):
     return time.monotonic() - begin
 
 
+@pytest.mark.slow
 def test_sigkill_at_random_moments_changes_nothing(tmp_path):
     """One device, as users have it: this suite's four give other roundings."""
     for name, kills in (("alone", 0), ("killed", 2)):
@@ -215,6 +216,7 @@ def test_damaged_shard_stops_training_with_its_name(tiny_config, tmp_path):
         train(tiny_config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_average_of_the_weights_and_best_checkpoint(tiny_config, tmp_path, capsys):
     tiny_config["data"].update(val=0.34, p=3)
     tiny_config["train"].update(ema=0.5, eval_every=4)

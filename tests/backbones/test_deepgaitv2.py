@@ -54,6 +54,7 @@ def test_padded_batch_equals_single_sequences(mode, x):
     assert small_networks.padding_error(model, x[:3], (5, 1, 3)) < 1e-5
 
 
+@pytest.mark.slow
 def test_masked_training_equals_the_same_frames_unpadded(x):
     """p3d; tests/layers/test_temporal.py has the other blocks."""
     model = make(5, jnp.float32, **SMALL)

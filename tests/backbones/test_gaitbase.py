@@ -10,6 +10,7 @@ from gaitjax.backbones.gaitbase import GaitBase
 from gaitjax.errors import GaitError
 
 
+@pytest.mark.slow
 def test_order_of_frames_does_not_matter():
     model = GaitBase(num_classes=5, channels=(4, 8), strides=(1, 2), bins=(4,))
     x = jnp.asarray(np.random.default_rng(0).random((2, 5, 16, 8, 1)), jnp.float32)
@@ -23,6 +24,7 @@ def test_order_of_frames_does_not_matter():
     )
 
 
+@pytest.mark.slow
 def test_masked_training_equals_the_same_frames_unpadded():
     """Batch statistics, gradients and outputs ignore padded frames."""
     model = GaitBase(num_classes=5, channels=(4, 8), strides=(1, 2), bins=(4,))

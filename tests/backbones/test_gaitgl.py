@@ -54,6 +54,7 @@ def test_padding_does_not_matter(x):
     assert small_networks.padding_error(model, x[:4], (10, 1, 2, 5)) < 1e-5
 
 
+@pytest.mark.slow
 def test_masked_training_equals_the_same_frames_unpadded(x):
     model = make(5, jnp.float32, convs=2, bnneck=True, **SMALL)
     assert small_networks.masked_training_error(model, x[:, :8], 7) < 1e-4

@@ -58,7 +58,14 @@ def test_network_equals_golden(name):
     assert {row.what for row in rows} == {"parameters", "feature map", *outputs}
 
 
-@pytest.mark.parametrize("name", STEPS)
+# Compiling the others' steps takes a quarter of a minute each.
+QUICK = ("train/gaitbase", "train/gaitset")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=() if x in QUICK else pytest.mark.slow) for x in STEPS],
+)
 def test_training_step_equals_golden(name):
     rows = parity.check_item(golden.ROOT, name)
     assert [row for row in rows if not row.ok] == []

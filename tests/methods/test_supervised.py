@@ -65,6 +65,7 @@ def test_numbers_are_not_scaled_as_pictures_are(batch):
     assert np.abs(plain - embed(params, state, batch)["smpl+sils"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_logits_of_other_parts_than_the_embeddings(batch):
     """GLN: a row of logits, nine of embeddings."""
     args = {"channels": (2, 2, 2), "bins": (2, 1), "lateral": 3, "features": 4}
