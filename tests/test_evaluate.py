@@ -107,6 +107,7 @@ def test_two_distances_give_the_rows_of_two_runs(two_views, monkeypatch):
         assert [one.distances is None for one in both] == [False] * 4 + [True] * 4
 
 
+@pytest.mark.slow
 def test_the_first_distance_chooses_the_best_checkpoint(_tiny_config, tmp_path):
     best = "sils>scaled/NM/rank-1"
     config = {

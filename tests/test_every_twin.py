@@ -9,14 +9,10 @@ from gaitjax.data.builders.twins import twins
 from gaitjax.retrieval import protocols
 from gaitjax.train import train
 
-ALWAYS = "walkers_ccpg"  # has cameras, several protocols and galleries
-NAMES = [
-    pytest.param(name, marks=() if name == ALWAYS else pytest.mark.slow)
-    for name in twins()
-]
 
-
-@pytest.mark.parametrize("name", NAMES)
+# The tiny configs of CI are on six of the eight.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", twins())
 def test_trained_evaluated_reported(name, tmp_path, data_dir):
     crossed = "ranges" in twins()[name].modalities
     config = (sustech1k_crossmodal if crossed else walkers).get_config("tiny")
