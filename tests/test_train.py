@@ -323,6 +323,7 @@ def test_bfloat16_network_embeds_like_the_float32_one(finished):
     assert (cosine / np.linalg.norm(want, axis=-1)).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_bfloat16_trains(tiny_config, tmp_path):
     tiny_config["train"].update(precision="bf16", steps=2)
     state = train(tiny_config, tmp_path)

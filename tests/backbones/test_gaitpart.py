@@ -35,6 +35,7 @@ def test_the_golden_step_is_of_the_golden_network():
     assert step["model_cfg"] == network["model_cfg"]
 
 
+@pytest.mark.slow
 def test_padding_does_not_matter(x):
     model = make(0, jnp.float32, **SMALL)
     assert small_networks.padding_error(model, x[:2], (6, 3)) < 1e-5

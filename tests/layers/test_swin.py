@@ -35,6 +35,7 @@ def test_padded_batch_equals_single_sequences():
     assert small_networks.padding_error(Blocks(), x, lengths) < 1e-5
 
 
+@pytest.mark.slow
 def test_gradients_ignore_padding():
     """A window of padding alone, too, which an infinite mask would turn into NaN."""
     rng = np.random.default_rng(0)
