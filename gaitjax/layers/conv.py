@@ -73,13 +73,14 @@ class BasicBlock(nn.Module):
     features: int
     stride: int = 1
     dtype: jnp.dtype = jnp.float32
+    init: nn.initializers.Initializer = nn.initializers.xavier_uniform()
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
         """x [n, h, w, c], mask [n, 1, 1, 1] -> [n, h / stride, w / stride, c']."""
 
         def conv(features: int, kernel: int, stride: int, name: str) -> Conv:
-            return Conv(features, kernel, stride, self.dtype, name=name)
+            return Conv(features, kernel, stride, self.dtype, init=self.init, name=name)
 
         def norm(x: jax.Array, name: str) -> jax.Array:
             return BatchNorm(dtype=self.dtype, name=name)(x, mask, train=train)
