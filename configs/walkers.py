@@ -62,4 +62,4 @@ def tiny(config: ConfigDict, **sizes) -> None:
     config.train.steps = 8
     config.ckpt.every = 3
     config.log.every = 2
-    config.eval.batch = 16
+    config.eval.batch, config.eval.lists = 16, 1

@@ -45,7 +45,6 @@ def _tiny_config(data_dir):
     config = walkers_config.get_config("tiny").to_dict()
     config["data"]["args"]["processes"] = 1
     config["log"]["tensorboard"] = False
-    config["eval"]["lists"] = 1
     return config
 
 

@@ -21,7 +21,6 @@ def test_trained_evaluated_reported(name, tmp_path, data_dir):
     config.data.frames = 3
     config.train.steps = 2
     config.log.tensorboard = False
-    config.eval.lists = 1
     train(config.to_dict(), tmp_path)
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert {row["protocol"] for row in rows} == {

@@ -29,7 +29,6 @@ def made(data_dir, tmp_path_factory):
     for one in (config, config["method_args"]["base"]["config"]):
         one["data"]["args"]["processes"] = 1
         one["log"]["tensorboard"] = False
-        one["eval"]["lists"] = 1
         one["eval"]["batch"] = 16
     config["train"]["steps"] = 4
     config["ckpt"]["every"] = 2

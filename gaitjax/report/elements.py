@@ -9,6 +9,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import matplotlib
+import matplotlib.colors
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -76,6 +78,35 @@ def figures(pairs: Iterable[tuple[Figure, str]]) -> str:
         for figure, label in pairs
     )
     return f'<div class="figures">{images}</div>'
+
+
+def heat_tables(
+    found: Iterable[tuple[Sequence[str], np.ndarray, str]], axes: tuple[str, str]
+) -> str:
+    """Squares of percentages f64[v,v], each with the names of its rows and columns and
+    a title: the larger the brighter, undefined is grey. axes: what rows and columns
+    are. Text, not drawings: a page may have a hundred of them."""
+    down, across = map(text, axes)
+    tables = []
+    for names, values, title in found:
+        head = "".join(f"<th>{text(name)}</th>" for name in names)
+        rows = "".join(
+            f"<tr><th>{text(name)}</th>{''.join(map(_heat_cell, line))}</tr>"
+            for name, line in zip(names, values, strict=True)
+        )
+        inner = f"<caption>{text(title)}</caption>"
+        inner += f"<tr><td>{down} ↓ {across} →</td>{head}</tr>{rows}"
+        table = f'<table class="heat">{inner}</table>'
+        tables.append(f'<figure><div class="scroll">{table}</div></figure>')
+    return f'<div class="figures">{"".join(tables)}</div>'
+
+
+def _heat_cell(value: float) -> str:
+    if np.isnan(value):
+        return '<td class="none">n/a</td>'
+    colour = matplotlib.colors.to_hex(matplotlib.colormaps["viridis"](value / 100))
+    ink = "#000" if value > 60 else "#fff"  # viridis ends light
+    return f'<td style="background:{colour};color:{ink}">{value:.0f}</td>'
 
 
 def legend(names: Sequence[str]) -> str:
@@ -172,6 +203,12 @@ th:first-child { text-align: left; padding-left: 0; font-weight: 500;
   white-space: nowrap }
 .keys td { text-align: left; overflow-wrap: anywhere; min-width: 9rem;
   font-size: .9rem }
+.heat { margin: 0; font-size: .72rem }
+.heat caption { font-size: .92rem; color: var(--text) }
+.heat th, .heat td { padding: 0 .15rem; height: 1.65rem; min-width: 1.65rem;
+  text-align: center; border: 0; font-weight: 400 }
+.heat td:first-child { color: var(--quiet); text-align: left; padding-right: .4rem }
+.heat .none { background: #88888855 }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start }
 figure { margin: 0; background: var(--card); border-radius: .5rem; padding: .7rem;
   max-width: 100% }

@@ -132,9 +132,9 @@ def _results(evaluation: Evaluation) -> Iterator[str]:
         yield elements.figures([(plots.cmc_curves(evaluation.cmc), "CMC curves")])
     if evaluation.view_tables:
         yield "<h3>Rank-1 by view, %</h3>"
-        inner = elements.figures(
-            (plots.view_heat_map(*table, title=name), f"Rank-1 by view, {name}")
-            for name, table in evaluation.view_tables.items()
+        inner = elements.heat_tables(
+            ((*table, name) for name, table in evaluation.view_tables.items()),
+            ("probe view", "gallery view"),
         )
         number = len(evaluation.view_tables)
         few = number <= NUM_TABLES

@@ -67,27 +67,6 @@ def cmc_curves(cmc: Mapping[str, np.ndarray], title: str = "") -> Figure:
     return figure
 
 
-def view_heat_map(views: Sequence[str], table: np.ndarray, title: str = "") -> Figure:
-    """Rank-1 % of probe view x gallery view: f64[v,v]; grey = undefined."""
-    side = 1.2 + 0.29 * len(views)
-    figure, axes = make_axes(side, side)
-    colours = matplotlib.colormaps["viridis"].with_extremes(bad="#88888855")
-    axes.imshow(table, cmap=colours, vmin=0, vmax=100)
-    for (row, column), value in np.ndenumerate(table):
-        text = "n/a" if np.isnan(value) else f"{value:.0f}"
-        dark = "#000000" if value > 60 else "#ffffff"  # viridis ends light
-        colour = INK if np.isnan(value) else dark
-        place = {"ha": "center", "va": "center", "fontsize": 7}
-        axes.text(column, row, text, color=colour, **place)
-    axes.set_xticks(range(len(views)), views, rotation=90 if len(views) > 6 else 0)
-    axes.set_yticks(range(len(views)), views)
-    axes.set_xlabel("gallery view")
-    axes.set_ylabel("probe view")
-    axes.set_title(title, loc="left")
-    axes.grid(False)
-    return figure
-
-
 def distance_histogram(genuine: np.ndarray, impostor: np.ndarray) -> Figure:
     """How far apart pairs of the same and of different people are."""
     figure, axes = make_axes(4.8, 3.2)

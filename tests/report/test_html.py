@@ -1,12 +1,14 @@
 """The page: everything in it, nothing fetched, text escaped."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 from helpers.pages import read
 
 from gaitjax.data.index import Index
+from gaitjax.report import elements
 from gaitjax.report.embedding_map import EmbeddingMap
 from gaitjax.report.html import NUM_PICTURES, fitting, write_report
 from gaitjax.retrieval import protocols, search
@@ -55,9 +57,21 @@ def test_everything_is_in_the_page(tmp_path, evaluation):
     for row in evaluation.rows:
         assert f"{row['value']:.2f}" in page.text
     assert "CL: no probes (n/a)" in page.text
-    # CMC, two conditions, histogram and DET, loss.
-    assert page.tags.count("svg") == 1 + 2 + 2 + 1
+    # CMC, histogram and DET, loss.
+    assert page.tags.count("svg") == 1 + 2 + 1
+    text = (tmp_path / "report.html").read_text()
+    assert text.count('<table class="heat">') == 2  # conditions
     assert sum(link.startswith("data:image/png") for link in page.links) >= 4
+
+
+def test_heat_tables_have_probes_down_and_na():
+    values = np.array([[100.0, 19.6], [np.nan, 0.0]])
+    found = elements.heat_tables([(["000", "<90>"], values, "NM")], ("probe", "other"))
+    rows = [re.sub("<[^>]*>", " ", row).split() for row in found.split("<tr>")[1:]]
+    assert rows[1:] == [["000", "100", "20"], ["&lt;90&gt;", "n/a", "0"]]
+    assert rows[0] == ["probe", "↓", "other", "→", "000", "&lt;90&gt;"]
+    colours = re.findall("background:(#[0-9a-f]{6});color:(#[0-9a-f]{3})", found)
+    assert len(set(colours)) == 3 and colours[0][1] == "#000"
 
 
 def test_nothing_is_fetched(tmp_path, evaluation):

@@ -32,13 +32,6 @@ def test_cmc_is_drawn_in_percent_over_ranks_from_one():
     assert len(styles) == 9
 
 
-def test_heat_map_shows_probes_down_and_na():
-    table = np.array([[100.0, 20.0], [np.nan, 0.0]])
-    axes = plots.view_heat_map(["000", "090"], table).axes[0]
-    texts = {text.get_position(): text.get_text() for text in axes.texts}
-    assert texts == {(0, 0): "100", (1, 0): "20", (0, 1): "n/a", (1, 1): "0"}
-
-
 def test_a_long_curve_is_thinned_to_its_last_point():
     metrics = [{"step": step, "loss": 1.0} for step in range(1, 5001)]
     (line,) = plots.learning_curves({"": metrics})["loss"].axes[0].lines
