@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import pathlib
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,26 @@ import numpy as np
 from gaitjax.errors import GaitError
 
 
-def load(path: pathlib.Path) -> Any:
+class Held:
+    """An object of a class that was not run: the class's name, and what it held."""
+
+    kind = ""
+    state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def load(path: pathlib.Path, held: Sequence[str] = ()) -> Any:
     """The content of a pickle: an array, or lists and dicts of arrays and numbers.
 
+    held: packages whose objects come back as `Held`; their code does not run.
     Raises GaitError, naming the file, for code, for anything that is not an array,
     and for a file that ends too early.
     """
     try:
         with path.open("rb") as file:
-            return _ArraysOnly(file).load()
+            return _ArraysOnly(file, tuple(held)).load()
     except (EOFError, pickle.UnpicklingError, ValueError, IndexError) as error:
         raise GaitError(
             f"cannot read {path}: {str(error) or 'it is empty'} "
@@ -41,6 +53,11 @@ class _Refused(Exception):
 
 
 class _ArraysOnly(pickle.Unpickler):
+    def __init__(self, file: Any, held: tuple[str, ...]):
+        # Python 2 wrote the bytes of arrays as text; latin1 is every byte itself.
+        super().__init__(file, encoding="latin1")
+        self._held = held
+
     def find_class(self, module: str, name: str) -> Any:
         rebuild = np._core.multiarray
         allowed = {
@@ -51,9 +68,28 @@ class _ArraysOnly(pickle.Unpickler):
             ("numeric", "_frombuffer"): np._core.numeric._frombuffer,
             ("_codecs", "encode"): codecs.encode,  # bytes in protocol 2
         }
+        if self._held:
+            allowed |= {
+                # An object in protocols 0 and 1, by Python 2's name for it and 3's.
+                ("copy_reg", "_reconstructor"): _new_held,
+                ("copyreg", "_reconstructor"): _new_held,
+                ("__builtin__", "object"): object,
+                ("builtins", "object"): object,
+                ("__builtin__", "set"): set,
+                ("builtins", "set"): set,
+            }
         # numpy 1 wrote numpy.core, numpy 2 writes numpy._core.
         for prefix in ("numpy.core.", "numpy._core."):
             module = module.removeprefix(prefix)
-        if (module, name) not in allowed:
-            raise _Refused(f"{module}.{name}")
-        return allowed[module, name]
+        if (module, name) in allowed:
+            return allowed[module, name]
+        if any(f"{module}.".startswith(f"{package}.") for package in self._held):
+            return type("Held", (Held,), {"kind": f"{module}.{name}"})
+        raise _Refused(f"{module}.{name}")
+
+
+def _new_held(kind: Any, base: Any, state: Any) -> Held:
+    """What `copyreg._reconstructor` does, for `Held` only."""
+    if not (isinstance(kind, type) and issubclass(kind, Held)):
+        raise _Refused(f"an object of {kind}")
+    return kind()
