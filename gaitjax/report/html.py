@@ -134,7 +134,7 @@ def _results(evaluation: Evaluation) -> Iterator[str]:
         yield "<h3>Rank-1 by view, %</h3>"
         inner = elements.heat_tables(
             ((*table, name) for name, table in evaluation.view_tables.items()),
-            ("probe view", "gallery view"),
+            ("probe", "gallery"),
         )
         number = len(evaluation.view_tables)
         few = number <= NUM_TABLES
