@@ -37,7 +37,13 @@ def load(path: pathlib.Path, held: Sequence[str] = ()) -> Any:
     try:
         with path.open("rb") as file:
             return _ArraysOnly(file, tuple(held)).load()
-    except (EOFError, pickle.UnpicklingError, ValueError, IndexError) as error:
+    except (
+        EOFError,
+        pickle.UnpicklingError,
+        ValueError,
+        IndexError,
+        TypeError,
+    ) as error:
         raise GaitError(
             f"cannot read {path}: {str(error) or 'it is empty'} "
             f"({path.stat().st_size} bytes; an interrupted copy?); copy it again"

@@ -119,10 +119,11 @@ def skin(
             bones[:, joint] = bones[:, parent] @ bones[:, joint]
     joints = bones[..., :3, 3].copy()
     bones[..., :3, 3:] -= bones[..., :3, :3] @ rest[..., None]  # rest to world
-    flat = bones[..., :3, :].reshape(*pose.shape[:2], 12)
-    blend = (body["weights"] @ flat).reshape(*shaped.shape, 4)  # [t, v, 3, 4]
-    moved = blend[..., :3] @ shaped[..., None]  # [t, v, 3, 1]
-    return joints, moved[..., 0] + blend[..., 3]
+    # One product of two matrices, vertices last: numpy is ten times slower otherwise.
+    rows = bones[..., :3, :].transpose(0, 2, 3, 1).reshape(-1, len(body["parents"]))
+    blend = (rows @ body["weights"].T).reshape(len(pose), 3, 4, -1)  # [t, 3, 4, v]
+    moved = (blend[:, :, :3] * shaped.swapaxes(1, 2)[:, None]).sum(2)  # [t, 3, v]
+    return joints, (moved + blend[:, :, 3]).swapaxes(1, 2)
 
 
 def _along(directions: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -198,7 +199,7 @@ def _array(path: pathlib.Path, key: str, value: Any) -> np.ndarray:
         if kind == "Select":
             chosen = _array(path, key, state["a"]).ravel()[state["idxs"]]
             return chosen.reshape(state.get("preferred_shape", chosen.shape))
-        if kind == "csc_matrix":
+        if kind in ("csc_matrix", "csc_array"):
             parts = (state["data"], state["indices"], state["indptr"])
             matrix = scipy.sparse.csc_array(parts, state["_shape"])
             matrix.check_format()  # indices from a stranger are checked before use

@@ -43,7 +43,7 @@ def confidence(p: jax.Array, at: jax.Array) -> jax.Array:
     """
     *batch, depth, height, width, maps = p.shape
     size = jnp.array([width, height, depth])
-    place = jnp.floor((jax.lax.stop_gradient(at) + 0.5) * size.astype(jnp.float32))
+    place = jnp.floor((at + 0.5) * size.astype(jnp.float32))
     x, y, z = jnp.moveaxis(jnp.clip(place.astype(jnp.int32), 0, size - 1), -1, 0)
     index = (z * height + y) * width + x  # [..., k]
     flat = jnp.asarray(p, jnp.float32).reshape(*batch, depth * height * width, maps)

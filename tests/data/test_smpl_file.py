@@ -216,6 +216,8 @@ def test_damaged_files(tmp_path):
     for content in (b"", b"<html>please log in</html>", whole[: len(whole) // 2]):
         path.write_bytes(content)
         _fails(path, r"cannot read .*SMPL_NEUTRAL\.npz: ")
+    path.with_suffix(".pkl").write_bytes(b"cchumpy.ch\nCh\n(I1\ntR.")  # Ch(1)
+    _fails(path.with_suffix(".pkl"), r"cannot read .*SMPL_NEUTRAL\.pkl: ")
     path = _npz(tmp_path, J_regressor=np.array({"a": 1}))
     _fails(path, r"cannot read .*SMPL_NEUTRAL\.npz: Object arrays")
     matrix = scipy.sparse.csc_matrix(_content()["J_regressor"])
