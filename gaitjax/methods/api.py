@@ -77,6 +77,8 @@ class Method:
       the validation people (`data.val`), means of which `ckpt.best` may name.
     rescore(params, model_state, probe f32 [b, p, d], candidates f32 [b, k, p, d]) ->
       distances f32 [b, k], by which evaluation sorts the nearest ones again.
+    predict(params, model_state, batch) -> what else the network says of a sequence, by
+      name, for pictures and measurements; the loop does not call it.
     refresh(model_state, {view: f32 [N, p, d]}, round) -> labels i32 [N],
       model_state: new labels for the records that are trained on, -1 = not drawn.
     """
@@ -91,6 +93,7 @@ class Method:
     prepare: Callable[..., Any] | None = None
     validate: Callable[[Tree, Tree, Batch], dict[str, jax.Array]] | None = None
     rescore: Callable[..., jax.Array] | None = None
+    predict: Callable[[Tree, Tree, Batch], dict[str, jax.Array]] | None = None
     refresh: Callable[..., tuple[np.ndarray, Tree]] | None = None
 
 

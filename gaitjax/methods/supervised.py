@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -71,17 +71,7 @@ def make(
             mutable=tuple(model_state),
             rngs={"dropout": rng},
         )
-        total, metrics = jnp.zeros(()), {}
-        if triplet_weight:
-            term, values = triplet(out["embeddings"], batch["label"], margin=margin)
-            total += triplet_weight * term
-            metrics |= {f"triplet/{key}": value for key, value in values.items()}
-        if ce_weight:
-            term, values = part_cross_entropy(
-                out["logits"], batch["label"], scale=ce_scale, smoothing=ce_smoothing
-            )
-            total += ce_weight * term
-            metrics |= {f"ce/{key}": value for key, value in values.items()}
+        total, metrics = recognition(out, batch["label"])
         return total, (model_state, metrics)
 
     def embed(
@@ -90,8 +80,40 @@ def make(
         out = run({"params": params, **model_state}, batch, train=False)
         return {"+".join(inputs): out["embeddings"]}
 
+    recognition = recognition_loss(
+        margin, triplet_weight, ce_weight, ce_scale, ce_smoothing
+    )
     keys = tuple(inputs)
     return Method(train_keys=keys, embed_keys=keys, init=init, loss=loss, embed=embed)
+
+
+def recognition_loss(
+    margin: float,
+    triplet_weight: float,
+    ce_weight: float,
+    ce_scale: float,
+    ce_smoothing: float,
+) -> Callable[[Mapping[str, jax.Array], jax.Array], tuple[jax.Array, dict]]:
+    """Of a network's outputs and labels: batch-all triplet on the embeddings, and
+    cross-entropy on the logits. Weights of 0 switch off."""
+
+    def loss(
+        out: Mapping[str, jax.Array], labels: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        total, metrics = jnp.zeros(()), {}
+        if triplet_weight:
+            term, values = triplet(out["embeddings"], labels, margin=margin)
+            total += triplet_weight * term
+            metrics |= {f"triplet/{key}": value for key, value in values.items()}
+        if ce_weight:
+            term, values = part_cross_entropy(
+                out["logits"], labels, scale=ce_scale, smoothing=ce_smoothing
+            )
+            total += ce_weight * term
+            metrics |= {f"ce/{key}": value for key, value in values.items()}
+        return total, metrics
+
+    return loss
 
 
 def as_input(key: str, x: jax.Array, downsample: int) -> jax.Array:

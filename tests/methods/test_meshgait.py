@@ -1,0 +1,203 @@
+"""Mesh-Gait: what is trained by what, what inference leaves out, bad input."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gaitjax.errors import GaitError
+from gaitjax.methods import api, meshgait
+
+N, T, V = 4, 3, 6
+SHAPES = {"sils": (64, 44), "joints": (24, 3), "markers": (64, 3), "vertices": (V, 3)}
+INFO = api.Info(2, SHAPES)
+SMALL = dict(
+    channels=(2, 2, 4, 4),
+    bins=(8,),
+    features=4,
+    downsample=2,
+    width=4,
+    stem=4,
+    modules=(1,),
+    blocks=1,
+    side=8,
+    volume=(4, 4, 4),
+    mode="2d",
+    rank=2,
+)
+
+
+def make(info=INFO, **changes):
+    return meshgait.make(info, **SMALL | changes)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    places = {
+        key: rng.normal(size=(N, T, *SHAPES[key])).astype(np.float32) / 4
+        for key in meshgait.LABELS
+    }
+    mask = np.ones((N, T), np.float32)
+    mask[1, 2] = 0
+    return {
+        "sils": rng.integers(0, 256, (N, T, 64, 44)).astype(np.uint8),
+        "mask": mask,
+        "label": np.array([0, 0, 1, 1], np.int32),
+        "index": np.arange(N, dtype=np.int32),
+        "step": np.int32(0),
+        **places,
+    }
+
+
+@functools.cache
+def state_of(**changes):
+    """The same for all tests; initialising takes longest."""
+    method = make(**changes)
+    like = jax.eval_shape(method.init, jax.random.key(0), _batch_like())
+    rng = np.random.default_rng(1)
+
+    def fill(path, x):
+        name = path[-1].key
+        if name in ("mean", "var", "scale"):
+            return jnp.full(x.shape, float(name != "mean"), x.dtype)
+        return jnp.asarray(0.2 * rng.normal(size=x.shape), x.dtype)
+
+    return jax.tree_util.tree_map_with_path(fill, like)
+
+
+def _batch_like():
+    return {
+        "sils": jnp.zeros((1, T, 64, 44), jnp.uint8),
+        "mask": jnp.ones((1, T)),
+    }
+
+
+def step_of(method):
+    """Of a state and a batch: the loss, its metrics, and what has a gradient."""
+    compiled = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
+
+    def step(state, batch):
+        (total, (_, metrics)), grads = compiled(*state, batch, jax.random.key(0))
+        used = {k for k in grads if any(g.any() for g in jax.tree.leaves(grads[k]))}
+        return float(total), metrics, used
+
+    return step
+
+
+def test_what_is_trained_by_what(batch):
+    """Of labels alone, then of recognition, too."""
+    step = step_of(make(warmup=5))
+    early, metrics, trained = step(state_of(), batch)
+    assert trained == {"maps", "decoder"}
+    labels = 10 * metrics["joints/loss"] + 10 * metrics["markers/loss"]
+    labels += metrics["vertices/loss"]
+    np.testing.assert_allclose(early, labels, rtol=1e-6)
+
+    total, metrics, trained = step(state_of(), batch | {"step": np.int32(5)})
+    assert trained == {"backbone", "maps", "volume", "decoder", "fcs", "necks"}
+    recognition = metrics["triplet/loss"] + metrics["ce/loss"]
+    np.testing.assert_allclose(total, labels + recognition, rtol=1e-6)
+
+
+def test_detached_features_do_not_teach_the_maps(batch):
+    bare = dict(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0)
+    bare |= dict(ce_weight=0.0, fusion="3d")
+    step = step_of(make(**bare, detach_features=True))
+    _, _, trained = step(state_of(**bare), batch)
+    assert trained == {"volume", "fcs"}
+
+
+def test_labels_are_seen_from_the_pelvis_in_boxes(batch):
+    moved = {k: batch[k] + np.float32([3, -1, 7]) for k in meshgait.LABELS}
+    chosen = jnp.array([2, 0])
+    places = meshgait.labels_of(batch | moved, meshgait.LABELS, chosen)
+    for key in meshgait.LABELS:
+        want = (batch[key] - batch["joints"][:, :, :1])[:, [2, 0]] / 2.0
+        np.testing.assert_allclose(places[key], want, atol=1e-6)
+
+
+def test_frames_are_drawn_without_repeats():
+    draw = jax.jit(functools.partial(meshgait.draw_frames, frames=7, number=4))
+    found = [tuple(np.asarray(draw(jax.random.key(i)))) for i in range(8)]
+    assert all(len(set(one)) == 4 and max(one) < 7 for one in found)
+    assert len(set(found)) > 1
+    everything = meshgait.draw_frames(jax.random.key(0), 7, 0)
+    assert everything.tolist() == list(range(7))
+
+
+def test_a_share_of_the_records_is_labelled():
+    index = jnp.arange(4000)
+    quarter, half = (meshgait.has_labels(index, share) for share in (0.25, 0.5))
+    assert abs(float(quarter.mean()) - 0.25) < 0.03
+    assert bool((half >= quarter).all())  # more of the same
+    assert meshgait.has_labels(index, 1.0).all()
+    assert not meshgait.has_labels(index, 0.0).any()
+
+
+def test_inference_reads_no_label_and_runs_no_decoder(batch):
+    method, state = make(), state_of()
+    assert method.embed_keys == ("sils",)
+    seen = {key: batch[key] for key in ("sils", "mask")}
+    embed = jax.jit(method.embed)
+    views = embed(*state, seen)
+    params = {k: v for k, v in state[0].items() if k not in ("decoder", "necks")}
+    without = embed(params | {"necks": state[0]["necks"]}, state[1], seen)
+    np.testing.assert_array_equal(views["sils"], without["sils"])
+    assert views["sils"].shape == (N, 8, 4)
+
+
+def test_predictions_are_the_body_of_training(batch):
+    found = jax.jit(make().predict)(*state_of(), batch)
+    assert found["vertices"].shape == (N, T, V, 3)
+    np.testing.assert_allclose(found["heatmaps"].sum((2, 3, 4)), 1, rtol=1e-4)
+    assert float(jnp.abs(found["joints"]).max()) < meshgait.BOX / 2
+
+
+def test_padding_changes_nothing(batch):
+    embed = jax.jit(make().embed)
+    sils = batch["sils"].copy()
+    sils[1, 2] = 255 - sils[1, 2]
+    one, two = (
+        embed(*state_of(), {"sils": x, "mask": batch["mask"]})["sils"]
+        for x in (batch["sils"], sils)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("fusion", ["add", "2d", "3d"])
+def test_other_fusions(fusion):
+    method = make(fusion=fusion, feed="probabilities")
+    params, _ = jax.eval_shape(method.init, jax.random.key(0), _batch_like())
+    assert ("backbone" in params) is (fusion != "3d")
+    assert ("maps" in params) is (fusion != "2d")
+    assert method.train_keys == ("sils", *(meshgait.LABELS if fusion != "2d" else ()))
+    # One branch or the sum is half as wide as both beside each other.
+    (fcs,) = jax.tree.leaves(params["fcs"])
+    assert fcs.shape == (8, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shapes", "words"),
+    [
+        ({"joint_weight": 0.0}, SHAPES, "seen from the first joint"),
+        ({}, {"sils": (64, 44)}, "no joints, markers, vertices"),
+        ({"fusion": "add", "volume": (4, 8)}, SHAPES, "as many channels"),
+        ({"fusion": "both"}, SHAPES, "fusion"),
+        ({"labelled": 1.5}, SHAPES, "labelled"),
+        ({}, SHAPES | {"joints": (17, 3)}, "24 joints"),
+        ({"downsample": 3}, SHAPES, "does not divide"),
+    ],
+)
+def test_bad_arguments_are_one_line(changes, shapes, words):
+    with pytest.raises(GaitError, match=words) as error:
+        api.make("meshgait", api.Info(2, shapes), SMALL | changes)
+    assert "\n" not in str(error.value)
+
+
+def test_without_labels_only_silhouettes_are_wanted():
+    bare = dict(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0)
+    method = make(api.Info(2, {"sils": (64, 44)}), **bare)
+    assert method.train_keys == ("sils",) and method.predict is None
