@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -74,9 +74,14 @@ def make(
     num_classes = info.num_classes if ce_weight and attends else 0
     model: nn.Module = BinaryScorer(hidden, dtype)
     if attends:
-        model = ReRanker(
-            heads, features, pre_norm, zero_init, num_classes, hidden, dtype
+        network = dict(
+            heads=heads,
+            features=features,
+            pre_norm=pre_norm,
+            zero_init=zero_init,
+            hidden=hidden,
         )
+        model = reranker(network, num_classes, dtype)
 
     def init(rng: jax.Array, batch: Batch) -> tuple[Tree, Tree]:
         pair = jnp.zeros((2, 1, *shape))
@@ -159,6 +164,19 @@ def one_shape(shapes: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
             "wants a base whose views are compared with each other"
         )
     return next(iter(shapes.values()))
+
+
+def reranker(
+    method_args: Mapping[str, Any],
+    num_classes: int = 0,
+    dtype: jnp.dtype = jnp.float32,
+) -> ReRanker:
+    """The network of a config's `method_args`, for those who want E besides distances:
+    `refine`. num_classes: of its classifier, 0 = none.
+    """
+    names = ("heads", "features", "pre_norm", "zero_init", "hidden")
+    chosen = {name: method_args[name] for name in names}
+    return ReRanker(**chosen, num_classes=num_classes, dtype=dtype)
 
 
 class ReRanker(nn.Module):

@@ -94,6 +94,19 @@ def test_refinement_is_one_attention_both_ways():
     np.testing.assert_allclose(rescore(params, x, y[:, None]), [[want]], rtol=1e-5)
 
 
+def test_the_network_of_a_config_gives_both_embeddings():
+    """Their distance is what the method sorts by."""
+    options = {**SMALL, "pre_norm": True, "zero_init": False}
+    method = make(**options)
+    params = trained_like(method)
+    network = cargait.reranker(options)
+    x, y = draw(3, PARTS, DIMS), draw(3, PARTS, DIMS, seed=1)
+    pair = network.apply({"params": params}, x, y, method=network.refine)
+    found = [part_distance(*one) for one in zip(*pair, strict=True)]
+    want = rescoring(method)(params, x, y[:, None])[:, 0]
+    np.testing.assert_allclose(found, want, rtol=1e-5)
+
+
 def test_gradient_at_distance_zero_is_zero():
     x = jnp.asarray(draw(2, PARTS, DIMS))
     grad = jax.grad(lambda y: cargait.part_distance(x, y).sum())(x)
