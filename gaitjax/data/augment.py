@@ -3,7 +3,7 @@
 Probabilities and ranges are those of the reference (`specs` of OpenGait 5). Two
 departures: one draw per sequence also where clips have unequal lengths (there the
 reference makes one draw for a whole device), and results are rounded to 8 bit, so
-that clips travel as bytes.
+that clips travel as bytes. Flips and rotations take 3D labels along.
 """
 
 from __future__ import annotations
@@ -74,6 +74,24 @@ class Draw:
             frames[:, top : top + height, left : left + width] = 0
         return np.ascontiguousarray(frames)
 
+    def points(self, points: np.ndarray, mirror: np.ndarray | None) -> np.ndarray:
+        """The same of the body: f[t, p, 3] in the camera's frame (x right, y down).
+
+        mirror: every point's image, left and right changed; None only without a flip.
+        The camera is turned over and rolled, so seen from the pelvis it is the body
+        that is. Cutting and erasing leave it alone; the perspective has no such camera.
+        """
+        assert self.corners is None, "refused before anything is drawn"
+        if self.flip:
+            points = points[:, mirror] * np.array((-1, 1, 1), points.dtype)
+        if self.angle is not None:
+            turn = np.eye(3, dtype=points.dtype)
+            turn[:2, :2] = turn_matrix(
+                self.angle
+            )  # to the source, so from it: x @ turn
+            points = points @ turn
+        return points
+
 
 def cut_columns(width: int) -> int:
     """Columns that the field drops on each side: 64 -> 44, 128 -> 88, 44 -> 44."""
@@ -94,12 +112,17 @@ def rotation_matrix(size: tuple[int, int], angle: float) -> np.ndarray:
     """
     height, width = size
     pivot = np.array([height // 2, width // 2])
-    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-    turn = np.array([[c, -s], [s, c]])
+    turn = turn_matrix(angle)
     matrix = np.eye(3)
     matrix[:2, :2] = turn
     matrix[:2, 2] = pivot - turn @ pivot
     return matrix
+
+
+def turn_matrix(angle: float) -> np.ndarray:
+    """(x, y) of the rotated to (x, y) of the source, f64 [2, 2]."""
+    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    return np.array([[c, -s], [s, c]])
 
 
 def perspective_matrix(size: tuple[int, int], corners: np.ndarray) -> np.ndarray:

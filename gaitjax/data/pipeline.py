@@ -17,7 +17,7 @@ import grain
 import numpy as np
 
 from gaitjax.arguments import at_least, between, check
-from gaitjax.data import schema
+from gaitjax.data import schema, topology
 from gaitjax.data.augment import Augment, cut_columns, cut_sides
 from gaitjax.data.buckets import bucket_lengths, eval_batches
 from gaitjax.data.builders import common, walkers
@@ -25,6 +25,7 @@ from gaitjax.data.builders.twins import twins
 from gaitjax.data.features import Bank
 from gaitjax.data.records import Split, data_root, open_split
 from gaitjax.data.sampler import Clip, Order
+from gaitjax.data.topology import Topology
 from gaitjax.errors import GaitError
 from gaitjax.walkers.lidar import sample_points
 
@@ -38,7 +39,7 @@ class Data:
     train, test: splits. train_rows, val_rows: records of `train` that are trained
     on, and those of the last identities that are kept for validation. labels: i32
     per record of `train`, the class of its subject, with its name in `names`; -1
-    for those kept back.
+    for those kept back. topology: what its 3D labels have in common.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Data:
     test: Split
     labels: np.ndarray
     names: list[str]
+    topology: Topology
     p: int
     k: int
     clip: Clip
@@ -133,6 +135,7 @@ def make_data(
         test=test,
         labels=labels,
         names=names,
+        topology=topology.of_walkers() if name in twins() else topology.of_set(folder),
         p=p,
         k=k,
         clip=Clip(frames, most, order, skip),
@@ -179,12 +182,25 @@ def train_batches(
 
     split: opened with the keys to load. optional: keys that are zero-filled, with
     has_<key> 0, where the set lacks them. rows: what this process loads of each
-    batch.
+    batch. Raises GaitError where 3D labels cannot follow the augmentation.
     """
+    labels_follow(data, split.keys)
     steps = Steps(
         data, split, sampler, labels, seed, start, stop, tuple(optional), rows
     )
     return stream(data, steps)
+
+
+def labels_follow(data: Data, keys: Sequence[str]) -> None:
+    """GaitError where an augmentation is not defined for 3D labels among `keys`."""
+    body = [key for key in schema.BODY if key in keys]
+    if body and data.augment.perspective:
+        raise GaitError(
+            f"data.perspective={data.augment.perspective:g}: there is no such camera "
+            f"for {', '.join(body)}, which are trained on; set data.perspective=0"
+        )
+    if body and data.augment.flip:
+        data.topology.mirror(body, data.train.folder)
 
 
 def bank_batches(
@@ -268,16 +284,21 @@ class Steps:
         arrays = self.split[int(record)]
         numbers = self.data.clip.draw(rng, len(next(iter(arrays.values()))))
         state = rng.bit_generator.state
-        clip = {}
+        clip, draw = {}, None
         for key, frames in arrays.items():
             frames = frames[numbers]
             if schema.modality(key).image:
                 rng.bit_generator.state = state  # the same draw for every modality
                 cut = key in self.data.cut
-                frames = self.data.augment.draw(rng, cut, frames.shape[1:3])(frames)
+                draw = self.data.augment.draw(rng, cut, frames.shape[1:3])
+                frames = draw(frames)
             if key == "points":
                 frames = fit_points(rng, frames, self.data.points)
             clip[key] = frames
+        for key in schema.BODY if draw else ():
+            if key in clip:
+                mirror = self.data.topology.mirrors.get(key)
+                clip[key] = draw.points(clip[key], mirror)
         return clip
 
 

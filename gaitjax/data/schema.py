@@ -14,6 +14,7 @@ from gaitjax.arguments import unknown
 from gaitjax.errors import GaitError
 
 LABELS = ("subject", "condition", "view", "take")
+BODY = ("joints", "markers", "vertices")  # points that turn with the picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ def modalities() -> dict[str, Modality]:
         "points": Modality((None, None, 3), np.float32, False),
         # Pose heat maps: bones, joints.
         "heatmaps": Modality((None, 64, 64, 2), np.uint8, True),
-        # 3D labels in metres, camera frame.
+        # 3D labels in metres, camera frame; rows of NaN where a frame has none.
         "joints": Modality((None, 24, 3), np.float32, False),
         "markers": Modality((None, 64, 3), np.float32, False),
         "vertices": Modality((None, None, 3), np.float32, False),

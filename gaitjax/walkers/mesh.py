@@ -37,6 +37,7 @@ from gaitjax.walkers.kinematics import forward, rotations_of
 from gaitjax.walkers.surface import ORIGIN, Capsules, body_parts, capsules
 
 ASSET = pathlib.Path(__file__).with_name("body_mesh.npz")
+WEIGHTS = pathlib.Path(__file__).with_name("marker_weights.npz")
 # All chosen.
 ARMS_APART, LEGS_APART = 30.0, 14.0  # degrees, in the pose of the asset
 BLEND = 0.6  # radii past the nearest surface where a capsule loses its hold
@@ -103,6 +104,19 @@ def mirror_markers() -> np.ndarray:
     place = np.empty(len(mirror_vertices()), np.int64)
     place[marker_indices()] = np.arange(len(marker_indices()))
     return place[mirror_vertices()[marker_indices()]]
+
+
+@functools.cache
+def marker_weights() -> np.ndarray:
+    """Vertices as convex mixtures of 24 joints and 64 markers: f32[88, v], columns
+    >= 0 and of sum 1.
+
+    The asset is what `python tools/make_markers.py walkers` writes.
+    """
+    with np.load(WEIGHTS) as file:
+        weights = file["weights"]
+    weights.flags.writeable = False  # all callers share it
+    return weights
 
 
 def spread_out(body: Body, arms: float = ARMS_APART, legs: float = LEGS_APART) -> Walk:

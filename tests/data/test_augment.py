@@ -6,12 +6,14 @@ from scipy import ndimage
 
 from gaitjax.data.augment import (
     Augment,
+    Draw,
     cut_sides,
     draw_hole,
     perspective_matrix,
     rotation_matrix,
     warp,
 )
+from gaitjax.walkers import mesh
 
 
 @pytest.fixture
@@ -104,3 +106,44 @@ def test_probability_is_the_share_of_sequences():
     rng = np.random.default_rng(0)
     flips = [Augment(flip=0.2).draw(rng).flip for _ in range(4000)]
     assert np.mean(flips) == pytest.approx(0.2, abs=0.02)
+
+
+def drawn(joints):
+    """A picture u8 [64, 64] per joint f[j, 3], a blob where it is seen from afar."""
+    y, x = np.mgrid[:64, :64]
+    place = 32 + 14 * joints[:, :2]  # pixels; 14 to the metre
+    apart = (x - place[:, 0, None, None]) ** 2 + (y - place[:, 1, None, None]) ** 2
+    return np.rint(255 * np.exp(-apart / 4)).astype(np.uint8)
+
+
+def centres(pictures):
+    """Middle (x, y) of what is white, f[j, 2]."""
+    y, x = np.mgrid[: pictures.shape[1], : pictures.shape[2]]
+    mass = pictures.sum((1, 2))
+    return np.stack([(pictures * axis).sum((1, 2)) / mass for axis in (x, y)], 1)
+
+
+@pytest.mark.parametrize("flip, angle", [(True, None), (False, 10.0), (True, -7.0)])
+def test_points_of_the_body_go_where_the_picture_goes(flip, angle):
+    joints = np.random.default_rng(0).uniform(-0.8, 0.8, (1, 24, 3)).astype(np.float32)
+    draw = Draw(corners=None, flip=flip, angle=angle, hole=(0, 0, 1, 1))
+    mirror = mesh.mirror_joints()
+    moved = draw.points(joints, mirror)
+    seen = centres(draw(drawn(joints[0])))
+    if flip:  # what is drawn at the left hand is a right hand now
+        seen = seen[mirror]
+    np.testing.assert_allclose(
+        seen - seen[0], 14 * (moved[0] - moved[0, 0])[:, :2], atol=0.15
+    )
+    depth = joints[0, mirror if flip else slice(None), 2]
+    np.testing.assert_allclose(moved[0, :, 2], depth, atol=1e-6)
+    assert moved.dtype == np.float32
+
+
+def test_points_without_a_label_stay_without_and_the_picture_alone_is_cut():
+    joints = np.zeros((2, 24, 3), np.float32)
+    joints[1] = np.nan
+    moved = Draw(None, True, 5.0, None).points(joints, mesh.mirror_joints())
+    assert np.isfinite(moved[0]).all() and np.isnan(moved[1]).all()
+    plain = Draw(None, False, None, (3, 4, 5, 6), cut=True).points(joints, None)
+    np.testing.assert_array_equal(plain, joints)

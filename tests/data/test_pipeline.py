@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gaitjax.data import pipeline
+from gaitjax.data import pipeline, schema, topology
+from gaitjax.data.augment import Augment
 from gaitjax.data.buckets import bucket_lengths, eval_batches
 from gaitjax.data.records import open_split
 from gaitjax.data.sampler import Clip, PKSampler
 from gaitjax.errors import GaitError
+from gaitjax.walkers import mesh
 
 
 def batches(data, start=0, stop=6, seed=0, **changes):
@@ -119,7 +121,7 @@ def test_unequal_clips_are_padded_and_masked(tiny_data):
 class TwoModalities:
     """Records whose every frame is full of its own number, in two modalities."""
 
-    modalities = ("sils", "joints")
+    modalities = keys = ("sils", "joints")
 
     def __getitem__(self, row):
         numbers = np.arange(12)
@@ -138,17 +140,21 @@ def test_modalities_are_drawn_with_the_same_frames(tiny_data):
         seed=3,
         start=0,
         stop=1,
-        optional=("smpl",),
+        optional=("smpl", "vertices"),
     )
     np.testing.assert_array_equal(
         batch["sils"][:, :, 0, 0], batch["joints"][:, :, 0, 0]
     )
     assert len({tuple(row) for row in batch["joints"][:, :, 0, 0]}) > 1
     assert (batch["has_smpl"] == 0).all() and batch["smpl"].shape == (4, 5, 85)
+    assert (batch["has_vertices"] == 0).all()
+    assert batch["vertices"].shape == (4, 5, 1, 3) and (batch["vertices"] == 0).all()
 
 
 def test_image_modalities_share_their_augmentation(tiny_data):
     class Twice:
+        keys = ("sils", "heatmaps")
+
         def __getitem__(self, row):
             sils = tiny_data.train.with_keys(("sils",))[row]["sils"]
             return {"sils": sils, "heatmaps": np.stack([sils, sils], -1)}
@@ -168,6 +174,76 @@ def test_image_modalities_share_their_augmentation(tiny_data):
     )
     for channel in (0, 1):
         np.testing.assert_array_equal(batch["sils"], batch["heatmaps"][..., channel])
+
+
+class Bodies:
+    """Records of a picture, a cloud and every 3D label; frame 0 has no labels."""
+
+    modalities = keys = ("joints", "markers", "vertices", "sils", "points", "smpl")
+    sizes = (("joints", 24), ("markers", 64), ("vertices", 928), ("points", 9))
+
+    def __getitem__(self, row):
+        rng = np.random.default_rng(row)
+        made = {k: rng.normal(size=(6, n, 3)).astype(np.float32) for k, n in self.sizes}
+        for key in schema.BODY:
+            made[key][0] = np.nan
+        made["sils"] = rng.integers(0, 256, (6, 64, 64), np.uint8)
+        made["smpl"] = rng.normal(size=(6, 85)).astype(np.float32)
+        return {key: made[key] for key in self.keys}
+
+
+def body_batch(data, split=None, **augment):
+    data = dataclasses.replace(
+        data, augment=Augment(**augment), clip=Clip(6, 6, "ordered"), points=5
+    )
+    (batch,) = pipeline.train_batches(
+        data,
+        split or Bodies(),
+        lambda step: np.arange(8),
+        np.zeros(8, np.int32),
+        seed=0,
+        start=0,
+        stop=1,
+    )
+    return batch
+
+
+def test_labels_share_the_draw_of_the_picture(tiny_data):
+    plain = body_batch(tiny_data)
+    some = body_batch(tiny_data, flip=0.5)
+    flipped = (some["sils"] == plain["sils"][..., ::-1]).all((1, 2, 3))
+    assert 0 < flipped.sum() < 8
+    mirrors = {
+        "joints": mesh.mirror_joints(),
+        "markers": mesh.mirror_markers(),
+        "vertices": mesh.mirror_vertices(),
+    }
+    for key, image in mirrors.items():
+        want = plain[key].copy()
+        want[flipped] = want[flipped][:, :, image] * np.float32((-1, 1, 1))
+        np.testing.assert_array_equal(some[key], want)
+    turned = body_batch(tiny_data, rotate=1.0, erase=1.0)
+    for key in mirrors:
+        assert np.isnan(turned[key][:, 0]).all()
+        before, after = plain[key][:, 1:], turned[key][:, 1:]
+        assert (before[..., 0] != after[..., 0]).all()
+        for measure in (lambda x: np.linalg.norm(x, axis=-1), lambda x: x[..., 2]):
+            np.testing.assert_allclose(measure(after), measure(before), rtol=1e-5)
+    np.testing.assert_array_equal(turned["smpl"], plain["smpl"])  # an estimate is kept
+
+
+def test_labels_that_cannot_follow_are_refused_before_anything_is_read(tiny_data):
+    with pytest.raises(GaitError, match="perspective=0.2: .* joints, markers, vertice"):
+        body_batch(tiny_data, perspective=0.2)
+    joints_only = topology.Topology({"joints": mesh.mirror_joints()})
+    data = dataclasses.replace(tiny_data, topology=joints_only)
+    line = r"data.flip with markers, vertices: .* no table .*mirror_markers"
+    with pytest.raises(GaitError, match=line):
+        body_batch(data, flip=0.2)
+    assert body_batch(data, rotate=1.0)["vertices"].shape == (8, 6, 928, 3)
+    split = Bodies()
+    split.keys = ("sils", "joints")
+    assert body_batch(data, split, flip=0.2)["joints"].shape == (8, 6, 24, 3)
 
 
 @settings(max_examples=50, deadline=None)

@@ -231,3 +231,20 @@ def test_a_mirror_undoes_itself(image):
     there = image()
     np.testing.assert_array_equal(there[there], np.arange(len(there)))
     assert (there != np.arange(len(there))).sum() > 0.7 * len(there)
+
+
+def test_mixtures_of_joints_and_markers_follow_the_body():
+    weights = mesh.marker_weights()
+    assert weights.shape == (88, len(mesh.mirror_vertices()))
+    assert (weights >= 0).all()
+    np.testing.assert_allclose(weights.sum(0), 1.0, atol=1e-5)
+    points = np.concatenate([mesh.mirror_joints(), 24 + mesh.mirror_markers()])
+    image = mesh.mirror_vertices()
+    np.testing.assert_allclose(weights[points][:, image], weights, atol=1e-6)
+    body, motion = walker(9_999)  # nobody whom they were fitted to
+    skin = surface(body, motion)
+    both = np.concatenate([motion.joints, mesh.markers(skin)], 1)
+    error = np.linalg.norm(np.einsum("mv,tmi->tvi", weights, both) - skin, axis=-1)
+    assert error.mean() < 0.02 and np.median(error) < 0.015  # metres
+    own = error[:, mesh.marker_indices()]
+    assert np.median(own) < 0.002  # a marker is about itself
