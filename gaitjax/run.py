@@ -345,6 +345,7 @@ def make_method(
         api.Info(
             num_classes=len(data.names),
             shapes=data.shapes(data.train.modalities),
+            topology=data.topology,
             bases={name: frozen.base for name, frozen in bases.items()},
         ),
         config["method_args"],

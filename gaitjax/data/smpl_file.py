@@ -49,6 +49,12 @@ def find(directory: str | None = None) -> pathlib.Path:
     raise GaitError(_missing(folder))
 
 
+def named(name: str) -> pathlib.Path:
+    """A path as it is; a bare name is in the folder `smpl` of the prepared sets."""
+    path = pathlib.Path(name)
+    return path if len(path.parts) > 1 else data_root() / "smpl" / name
+
+
 def load(path: pathlib.Path) -> dict[str, Any]:
     """The model as f32 arrays and `parents`, for `ops.smpl.Body(**load(path))`.
 

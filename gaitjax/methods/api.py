@@ -19,6 +19,7 @@ import numpy as np
 
 from gaitjax import methods
 from gaitjax.arguments import check, unknown
+from gaitjax.data.topology import Topology
 from gaitjax.errors import GaitError
 
 Batch = Mapping[str, jax.Array]
@@ -45,10 +46,11 @@ class Base:
 @dataclasses.dataclass(frozen=True)
 class Info:
     """What the data says. shapes: one frame of each modality as it arrives. bases: by
-    the name of the argument."""
+    the name of the argument. topology: of its 3D labels, as far as it is known."""
 
     num_classes: int
     shapes: Mapping[str, tuple[int, ...]]
+    topology: Topology | None = None
     bases: Mapping[str, Base] = dataclasses.field(default_factory=dict)
 
 

@@ -15,8 +15,9 @@ divided by `BOX`.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import flax.linen as nn
@@ -26,6 +27,7 @@ import numpy as np
 
 from gaitjax.arguments import at_least, between
 from gaitjax.backbones.deepgaitv2 import Trunk, check_stages, heads
+from gaitjax.data import smpl_file
 from gaitjax.errors import GaitError
 from gaitjax.layers.temporal import per_frame
 from gaitjax.layers.volume import (
@@ -39,7 +41,7 @@ from gaitjax.layers.volume import (
 from gaitjax.losses.mesh import place_l1
 from gaitjax.methods.api import Batch, Info, Method, Tree
 from gaitjax.methods.supervised import as_input, check_input, recognition_loss
-from gaitjax.ops import heatmap
+from gaitjax.ops import heatmap, smpl
 
 BOX = 2.0  # metres, as in VirtualMarker: a heat map's side
 JOINTS, MARKERS = 24, 64
@@ -70,6 +72,7 @@ def make(
     detach_features: bool = False,
     detach_mesh: bool = False,
     rank: int = 8,
+    smpl_model: str | None = None,
     supervised_frames: int = 0,
     labelled: float = 1.0,
     warmup: int = 0,
@@ -88,10 +91,12 @@ def make(
     blocks, remat: of HRNet. side: voxels along a heat map. volume: channels of the 3D
     convolutions. alpha: sharpness of the softmax. feed: what these convolutions get.
     detach_features: they do not teach the heat maps. detach_mesh: the mesh does not.
-    rank: see `MeshDecoder`. supervised_frames: drawn from each clip at random for the
-    labels, 0 is all of them. labelled: the share of sequences whose labels are used.
-    warmup: steps of the labels alone. Weights of 0 switch off, and their labels are
-    not read.
+    rank: see `MeshDecoder`. smpl_model: the licensed file, with which labels are made
+    of `smpl` in the step: a path, or a name in the folder `smpl` of the prepared sets;
+    None takes labels as the data has them. supervised_frames: drawn from each clip at
+    random for the labels, 0 is all of them. labelled: the share of sequences whose
+    labels are used. warmup: steps of the labels alone. Weights of 0 switch off, and
+    their labels are not read.
     """
     weights = dict(joints=joint_weight, markers=marker_weight, vertices=mesh_weight)
     labels = tuple(key for key in LABELS if weights[key] and fusion != "2d")
@@ -101,7 +106,7 @@ def make(
     between(0, 1, method_args__labelled=labelled)
     check_stages("method_args", bins, features, 4, layers=layers, channels=channels)
     check_input(info, "sils", downsample, "downsample")
-    check_labels(info, labels)
+    source = label_source(info, labels, smpl_model)
     check_fusion(fusion, channels, volume)
     num_classes = info.num_classes if ce_weight else 0
     model = MeshGait(
@@ -117,9 +122,9 @@ def make(
         decoder=functools.partial(
             BodyDecoder,
             JOINTS,
-            info.shapes["vertices"][0] if "vertices" in labels else 0,
+            source.num_vertices if "vertices" in labels else 0,
             rank,
-            None,
+            info.topology.weights if info.topology else None,
             alpha,
             detach_mesh,
         ),
@@ -162,7 +167,7 @@ def make(
             counts = batch["mask"][:, chosen]
             counts *= has_labels(batch["index"], labelled)[:, None]
             root = out["joints"][..., :1, :]
-            places = labels_of(batch, labels, chosen)
+            places = source.places(batch, chosen)
         for key in labels:
             term, values = place_l1(out[key], places[key], root, counts)
             total += weights[key] * term
@@ -186,7 +191,7 @@ def make(
         return {"heatmaps": maps, **places}
 
     return Method(
-        train_keys=("sils", *labels),
+        train_keys=("sils", *source.keys),
         embed_keys=("sils",),
         init=init,
         loss=loss,
@@ -294,35 +299,91 @@ def has_labels(index: jax.Array, share: float) -> jax.Array:
     return (draw(index) < share).astype(jnp.float32)
 
 
-def labels_of(
-    batch: Batch, keys: Sequence[str], chosen: jax.Array
-) -> dict[str, jax.Array]:
-    """Places of the chosen frames f32[n, s, number, 3], seen from the pelvis, in
-    boxes."""
-    root = batch["joints"][:, chosen, :1]
-    return {key: (batch[key][:, chosen] - root) / BOX for key in keys}
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """Where labels come from. keys: modalities to load. places(batch, chosen) -> of
+    the chosen frames f32[n, s, number, 3], seen from the pelvis, in boxes."""
+
+    keys: tuple[str, ...]
+    num_vertices: int
+    places: Callable[[Batch, jax.Array], dict[str, jax.Array]]
 
 
-def check_labels(info: Info, labels: Sequence[str]) -> None:
-    """Raises GaitError for labels that the data lacks."""
-    missing = [key for key in labels if key not in info.shapes]
-    counts = {key: info.shapes[key][0] for key in labels if key not in missing}
+def label_source(info: Info, labels: Sequence[str], smpl_model: str | None) -> Labels:
+    """Of `labels`, those of the data, or made of its SMPL parameters; markers that are
+    not there are vertices. Raises GaitError for what is neither there nor can be made.
+    """
+    there, body = dict(info.shapes), None
+    markers = info.topology.markers if info.topology else None
+    if smpl_model and labels:
+        body = smpl.Body(**smpl_file.load(smpl_file.named(smpl_model)))
+        there |= {"joints": (JOINTS, 3), "vertices": body.template.shape}
+        there.pop("markers", None)
+    picked = "markers" in labels and "markers" not in there and markers is not None
+    wanted = {"vertices" if picked and key == "markers" else key for key in labels}
+    check_labels(info, labels, wanted - set(there), smpl_model, there)
+
+    def places(batch: Batch, chosen: jax.Array) -> dict[str, jax.Array]:
+        if body is None:
+            found = {key: batch[key][:, chosen] for key in wanted}
+        else:
+            made = smpl.labels(body, batch["smpl"][:, chosen])
+            found = dict(zip(("joints", "vertices"), made, strict=True))
+        if picked:
+            found["markers"] = found["vertices"][:, :, markers]
+        root = found["joints"][..., :1, :]
+        return {key: (found[key] - root) / BOX for key in labels}
+
+    keys = ("smpl",) if body else tuple(key for key in LABELS if key in wanted)
+    return Labels(keys, there.get("vertices", (0,))[0], places)
+
+
+def check_labels(
+    info: Info,
+    labels: Sequence[str],
+    missing: Collection[str],
+    smpl_model: str | None,
+    shapes: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Raises GaitError for labels that cannot be had, or of which there are too few.
+
+    missing: what is neither in the data nor made. shapes: of what is.
+    """
     if labels and "joints" not in labels:
         raise GaitError(
             "method_args.joint_weight=0, but markers and vertices are seen from the "
             "first joint; give it a weight, or set marker_weight and mesh_weight to 0"
         )
+    if smpl_model and labels and "smpl" not in info.shapes:
+        raise GaitError(
+            f"method_args.smpl_model={smpl_model}, but the data has no smpl; prepare "
+            "the set with it (docs/meshgait.md), or leave the model out"
+        )
+    if "markers" in missing and smpl_model:
+        raise GaitError(
+            "the set does not say which vertices are markers; put a topology.npz "
+            "beside its records (tools/make_markers.py), or set marker_weight=0"
+        )
     if missing:
         raise GaitError(
             f"meshgait learns from {', '.join(labels)}, and the data has no "
-            f"{', '.join(missing)}; prepare the set with them (docs/meshgait.md), or "
-            "set joint_weight, marker_weight and mesh_weight to 0"
+            f"{', '.join(sorted(missing))}; prepare the set with them "
+            "(docs/meshgait.md), or set joint_weight, marker_weight and mesh_weight "
+            "to 0"
         )
-    for key, wanted in (("joints", JOINTS), ("markers", MARKERS)):
-        if counts.get(key, wanted) != wanted:
+    for key, number in (("joints", JOINTS), ("markers", MARKERS)):
+        if key in labels and shapes.get(key, (number,))[0] != number:
             raise GaitError(
-                f"meshgait wants {wanted} {key}, got {counts[key]} in the data; "
+                f"meshgait wants {number} {key}, got {shapes[key][0]} in the data; "
                 "prepare the set with that number (docs/meshgait.md)"
+            )
+    weights = info.topology.weights if info.topology else None
+    if "vertices" in labels and weights is not None:
+        number = shapes["vertices"][0]
+        if weights.shape[1] != number:
+            raise GaitError(
+                f"the set's topology.npz is of {weights.shape[1]} vertices, its bodies "
+                f"have {number}; make it of these (tools/make_markers.py)"
             )
 
 

@@ -8,33 +8,15 @@ import types
 import numpy as np
 import pytest
 import scipy.sparse
+from helpers.smpl import PARENTS, smpl_content
 
 from gaitjax.data import smpl_file
 from gaitjax.errors import GaitError
 
-PARENTS = [-1, 0, 0, 0, *range(1, 21)]
-VERTICES = 9
-
-
-def _content(num_betas=10):
-    """A small file's arrays, by SMPL's names and with its types."""
-    rng = np.random.default_rng(0)
-    v, j = VERTICES, 24
-    return {
-        "v_template": rng.normal(size=(v, 3)),
-        "shapedirs": rng.normal(size=(v, 3, num_betas)),
-        "posedirs": rng.normal(size=(v, 3, 207)),
-        "J_regressor": rng.dirichlet(np.ones(v), j),
-        "weights": rng.dirichlet(np.ones(j), v),
-        "kintree_table": np.uint32([np.array(PARENTS) % 2**32, range(j)]),
-        "f": np.arange(6, dtype=np.uint32).reshape(2, 3),
-        "bs_type": "lrotmin",
-    }
-
 
 def _check(path):
-    """What is loaded is `_content`, in f32, by our names."""
-    model, want = smpl_file.load(path), _content()
+    """What is loaded is `smpl_content`, in f32, by our names."""
+    model, want = smpl_file.load(path), smpl_content()
     assert model["parents"] == tuple(PARENTS)
     for name, (ours, _) in smpl_file.FIELDS.items():
         assert model[ours].dtype == np.float32
@@ -44,7 +26,7 @@ def _check(path):
 
 def _npz(folder, **changes):
     path = folder / "SMPL_NEUTRAL.npz"
-    np.savez(path, **(_content() | changes))
+    np.savez(path, **(smpl_content() | changes))
     return path
 
 
@@ -60,15 +42,15 @@ def test_npz(tmp_path):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_pickle_with_a_sparse_regressor(tmp_path, protocol):
-    content = _content()
+    content = smpl_content()
     content["J_regressor"] = scipy.sparse.csc_matrix(content["J_regressor"])
     _check(_pkl(tmp_path, content, protocol))
 
 
 def test_three_hundred_betas_are_cut_to_ten(tmp_path):
-    content = _content(300)
+    content = smpl_content(300)
     model = smpl_file.load(_pkl(tmp_path, content))
-    assert model["shape_dirs"].shape == (VERTICES, 3, 10)
+    assert model["shape_dirs"].shape == (len(model["template"]), 3, 10)
     np.testing.assert_allclose(
         model["shape_dirs"], content["shapedirs"][..., :10], rtol=1e-6
     )
@@ -110,7 +92,7 @@ def chumpy(monkeypatch):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_official_pickle_with_chumpy_is_read_without_it(tmp_path, chumpy, protocol):
-    content, wide = _content(), _content(12)["shapedirs"]
+    content, wide = smpl_content(), smpl_content(12)["shapedirs"]
     wide[..., :10] = content["shapedirs"]
     content["weights"] = Ch(x=content["weights"])
     index = np.arange(wide.size).reshape(wide.shape)[..., :10]
@@ -124,7 +106,7 @@ def test_official_pickle_with_chumpy_is_read_without_it(tmp_path, chumpy, protoc
 
 
 def test_unknown_chumpy_says_how_to_convert(tmp_path, chumpy):
-    content = _content() | {"posedirs": MatVecMult(a=1)}
+    content = smpl_content() | {"posedirs": MatVecMult(a=1)}
     path = _pkl(tmp_path, content)
     chumpy()
     _fails(path, r"posedirs is a chumpy\.ch\.MatVecMult, .* tools/clean_ch\.py of git")
@@ -133,7 +115,7 @@ def test_unknown_chumpy_says_how_to_convert(tmp_path, chumpy):
 def test_bytes_of_python_2(tmp_path):
     """Python 2 wrote an array's bytes as text, protocol 0: GLOBAL, and a string."""
     for name in ("v_template", "f"):
-        array = _content()[name]
+        array = smpl_content()[name]
         raw = array.tobytes()
         lines = (
             f"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
@@ -220,9 +202,9 @@ def test_damaged_files(tmp_path):
     _fails(path.with_suffix(".pkl"), r"cannot read .*SMPL_NEUTRAL\.pkl: ")
     path = _npz(tmp_path, J_regressor=np.array({"a": 1}))
     _fails(path, r"cannot read .*SMPL_NEUTRAL\.npz: Object arrays")
-    matrix = scipy.sparse.csc_matrix(_content()["J_regressor"])
+    matrix = scipy.sparse.csc_matrix(smpl_content()["J_regressor"])
     matrix.indices[0] = 10**6  # would be written outside of the array
-    path = _pkl(tmp_path, _content() | {"J_regressor": matrix})
+    path = _pkl(tmp_path, smpl_content() | {"J_regressor": matrix})
     _fails(path, r"csc_matrix in J_regressor is damaged")
 
 
@@ -236,7 +218,8 @@ def test_code_is_refused_and_not_run(tmp_path, protocol):
     marker = pathlib.Path("/tmp/gaitjax_smpl_was_here")
     marker.unlink(missing_ok=True)
     _fails(
-        _pkl(tmp_path, _content() | {"J": Evil()}, protocol), "refusing .*: it holds"
+        _pkl(tmp_path, smpl_content() | {"J": Evil()}, protocol),
+        "refusing .*: it holds",
     )
     assert not marker.exists()
 
@@ -245,7 +228,7 @@ def test_found_where_prepared_sets_live(tmp_path, monkeypatch):
     with pytest.raises(GaitError, match=r"no SMPL model in .*smpl\.is\.tue\.mpg\.de "):
         smpl_file.find(str(tmp_path))
     (tmp_path / "smpl").mkdir()
-    path = _pkl(tmp_path / "smpl", _content())
+    path = _pkl(tmp_path / "smpl", smpl_content())
     assert smpl_file.find(str(tmp_path)) == path
     monkeypatch.setenv("GAITJAX_DATA", str(tmp_path))
     path = _npz(tmp_path / "smpl")

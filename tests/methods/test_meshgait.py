@@ -1,12 +1,16 @@
 """Mesh-Gait: what is trained by what, what inference leaves out, bad input."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.smpl import write_model
 
+from gaitjax.data import smpl_file
+from gaitjax.data.topology import Topology
 from gaitjax.errors import GaitError
 from gaitjax.methods import api, meshgait
 
@@ -112,11 +116,60 @@ def test_detached_features_do_not_teach_the_maps(batch):
 
 def test_labels_are_seen_from_the_pelvis_in_boxes(batch):
     moved = {k: batch[k] + np.float32([3, -1, 7]) for k in meshgait.LABELS}
-    chosen = jnp.array([2, 0])
-    places = meshgait.labels_of(batch | moved, meshgait.LABELS, chosen)
+    source = meshgait.label_source(INFO, meshgait.LABELS, None)
+    assert source.keys == meshgait.LABELS and source.num_vertices == V
+    places = source.places(batch | moved, jnp.array([2, 0]))
     for key in meshgait.LABELS:
         want = (batch[key] - batch["joints"][:, :, :1])[:, [2, 0]] / 2.0
         np.testing.assert_allclose(places[key], want, atol=1e-6)
+
+
+def test_markers_that_are_not_there_are_vertices(batch):
+    markers = np.arange(64) % V
+    shapes = {key: shape for key, shape in SHAPES.items() if key != "markers"}
+    info = api.Info(2, shapes, topology=Topology({}, markers=markers))
+    source = meshgait.label_source(info, ("joints", "markers"), None)
+    assert source.keys == ("joints", "vertices")
+    places = source.places(batch, jnp.arange(T))
+    want = (batch["vertices"] - batch["joints"][:, :, :1])[:, :, markers] / 2.0
+    np.testing.assert_allclose(places["markers"], want, atol=1e-6)
+    assert set(places) == {"joints", "markers"}
+
+
+def test_labels_of_smpl_parameters(tmp_path):
+    """Of a made-up body, as the reader in numpy makes them."""
+    path = write_model(tmp_path / "body.npz", vertices=70)
+    body = smpl_file.load(path)
+    parameters = np.random.default_rng(0).normal(size=(2, T, 85)).astype(np.float32)
+    info = api.Info(
+        2, {"sils": (64, 44), "smpl": (85,)}, topology=Topology({}, np.arange(64))
+    )
+    source = meshgait.label_source(info, meshgait.LABELS, str(path))
+    assert source.keys == ("smpl",) and source.num_vertices == 70
+    places = source.places({"smpl": parameters}, jnp.array([1]))
+    for i in range(2):
+        joints, vertices = smpl_file.labels(body, parameters[i, 1:2])
+        found = {key: places[key][i] * 2 for key in places}
+        np.testing.assert_allclose(found["joints"], joints, atol=1e-4)
+        np.testing.assert_allclose(found["vertices"], vertices, atol=1e-4)
+        np.testing.assert_allclose(found["markers"], vertices[:, :64], atol=1e-4)
+    bare = dataclasses.replace(info, topology=None)
+    with pytest.raises(GaitError, match="which vertices are markers"):
+        meshgait.label_source(bare, meshgait.LABELS, str(path))
+    with pytest.raises(GaitError, match="the data has no smpl"):
+        meshgait.label_source(INFO, meshgait.LABELS, str(path))
+    with pytest.raises(GaitError, match="smpl.is.tue.mpg.de"):
+        meshgait.label_source(info, meshgait.LABELS, "nowhere.npz")
+
+
+def test_the_mesh_starts_from_the_set_s_mixtures():
+    weights = np.random.default_rng(0).dirichlet(np.ones(88), V).T.astype(np.float32)
+    info = dataclasses.replace(INFO, topology=Topology({}, weights=weights))
+    params, _ = jax.eval_shape(make(info).init, jax.random.key(0), _batch_like())
+    assert params["decoder"]["mesh"]["weights"].shape == (88, V)
+    wrong = dataclasses.replace(INFO, topology=Topology({}, weights=weights[:, :3]))
+    with pytest.raises(GaitError, match="of 3 vertices, its bodies have 6"):
+        make(wrong)
 
 
 def test_frames_are_drawn_without_repeats():
