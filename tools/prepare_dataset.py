@@ -51,6 +51,7 @@ def parse() -> argparse.Namespace:
     files.add_argument("--size", help="of the silhouettes: 64, 128 or 64x44")
     files.add_argument("--normalise", action="store_true", help="masks of any size")
     files.add_argument("--beside", action="append", help="KEY=DIR, a tree of its own")
+    files.add_argument("--topology", help=".npz of tools/make_markers.py, for meshes")
     files.add_argument("--partial", action="store_true", help="ids may be missing")
     files.add_argument("--verify-only", action="store_true", help="write no set")
     files.add_argument("--keep-going", action="store_true", help="exit code 0, not 3")
@@ -76,6 +77,7 @@ def prepare_files(options: argparse.Namespace) -> int:
         rate=options.rate,
         size=size_of(options.size),
         normalise=options.normalise,
+        topology=options.topology,
         beside=dict(word.partition("=")[::2] for word in options.beside or ()),
     )
     print(*builder.plan.report, sep="\n")

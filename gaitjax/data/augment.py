@@ -3,7 +3,7 @@
 Probabilities and ranges are those of the reference (`specs` of OpenGait 5). Two
 departures: one draw per sequence also where clips have unequal lengths (there the
 reference makes one draw for a whole device), and results are rounded to 8 bit, so
-that clips travel as bytes. Flips and rotations take 3D labels along.
+that clips travel as bytes. Flips and rotations take the body's labels along.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import dataclasses
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from gaitjax.walkers.mesh import mirror_joints
 
 FRAME_MARGIN = 10  # columns per 64 (cut) or 44 (perspective) of width
 
@@ -91,6 +94,25 @@ class Draw:
             )  # to the source, so from it: x @ turn
             points = points @ turn
         return points
+
+    def smpl(self, smpl: np.ndarray) -> np.ndarray:
+        """The same of SMPL's numbers f[t, 85], so that the body they give follows.
+
+        A flip mirrors every rotation and changes left and right, which is exact for a
+        body that is its own mirror image, as SMPL's nearly is. The camera's three
+        numbers mean what the estimator likes, and stay.
+        """
+        assert self.corners is None, "refused before anything is drawn"
+        pose = smpl[:, 3:75].reshape(-1, 24, 3)
+        if self.flip:
+            pose = pose[:, mirror_joints()] * np.array((1, -1, -1), pose.dtype)
+        if self.angle is not None:
+            known = np.isfinite(pose[:, 0]).all(1)
+            turn = Rotation.from_euler("z", -self.angle, degrees=True)
+            pose = pose.copy()
+            pose[known, 0] = (turn * Rotation.from_rotvec(pose[known, 0])).as_rotvec()
+        flat = pose.reshape(len(pose), -1)
+        return np.concatenate([smpl[:, :3], flat, smpl[:, 75:]], 1)
 
 
 def cut_columns(width: int) -> int:

@@ -194,10 +194,11 @@ def train_batches(
 def labels_follow(data: Data, keys: Sequence[str]) -> None:
     """GaitError where an augmentation is not defined for 3D labels among `keys`."""
     body = [key for key in schema.BODY if key in keys]
-    if body and data.augment.perspective:
+    followers = [*body, "smpl"] if "smpl" in keys else body
+    if followers and data.augment.perspective:
         raise GaitError(
             f"data.perspective={data.augment.perspective:g}: there is no such camera "
-            f"for {', '.join(body)}, which are trained on; set data.perspective=0"
+            f"for {', '.join(followers)}, which are trained on; set data.perspective=0"
         )
     if body and data.augment.flip:
         data.topology.mirror(body, data.train.folder)
@@ -299,6 +300,8 @@ class Steps:
             if key in clip:
                 mirror = self.data.topology.mirrors.get(key)
                 clip[key] = draw.points(clip[key], mirror)
+        if draw and "smpl" in clip:
+            clip["smpl"] = draw.smpl(clip["smpl"])
         return clip
 
 

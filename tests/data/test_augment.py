@@ -13,7 +13,9 @@ from gaitjax.data.augment import (
     rotation_matrix,
     warp,
 )
+from gaitjax.data.smpl_file import labels
 from gaitjax.walkers import mesh
+from gaitjax.walkers.body import PARENTS
 
 
 @pytest.fixture
@@ -138,6 +140,24 @@ def test_points_of_the_body_go_where_the_picture_goes(flip, angle):
     depth = joints[0, mirror if flip else slice(None), 2]
     np.testing.assert_allclose(moved[0, :, 2], depth, atol=1e-6)
     assert moved.dtype == np.float32
+
+
+@pytest.mark.parametrize("flip, angle", [(True, None), (False, 10.0), (True, -7.0)])
+def test_body_of_smpl_goes_where_its_joints_go(flip, angle):
+    rng = np.random.default_rng(1)
+    image = mesh.mirror_joints()
+    rest = rng.normal(size=(24, 3))
+    rest = 0.5 * (rest + rest[image] * (-1, 1, 1))  # symmetric, x to the left
+    body = {"template": rest, "weights": np.eye(24), "joint_regressor": np.eye(24)}
+    body |= {"shape_dirs": np.zeros((24, 3, 10)), "pose_dirs": np.zeros((24, 3, 207))}
+    body["parents"] = (-1, *PARENTS[1:])
+    numbers = rng.normal(size=(3, 85))
+    numbers[2, 3] = np.nan
+    draw = Draw(corners=None, flip=flip, angle=angle, hole=None)
+    before, _ = labels(body, numbers)
+    after, _ = labels(body, draw.smpl(numbers))
+    np.testing.assert_allclose(after[:2], draw.points(before, image)[:2], atol=1e-5)
+    assert np.isnan(after[2]).all()
 
 
 def test_points_without_a_label_stay_without_and_the_picture_alone_is_cut():

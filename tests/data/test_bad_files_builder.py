@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from helpers.layouts import put
 from PIL import Image
 
 from gaitjax import walkers
+from gaitjax.data import topology
 from gaitjax.data.builders import common, manifest, opengait
 from gaitjax.data.records import open_split
 from gaitjax.errors import GaitError
+from gaitjax.walkers import mesh
 
-KEYS = ("sils", "ranges", "points", "heatmaps", "smpl")
+KEYS = ("sils", "ranges", "points", "heatmaps", "smpl", "joints", "vertices")
 MARKER = pathlib.Path("/tmp/gaitjax_builder_was_here")
 
 
@@ -64,6 +67,24 @@ def tree(tmp_path, good):
             return bad
 
     return Tree()
+
+
+@pytest.fixture
+def labels(good):
+    """Joints and vertices of the walkers, as files have them."""
+    return {key: good[key] for key in ("joints", "vertices")}
+
+
+@pytest.fixture
+def table(tmp_path):
+    """The walkers' topology as a file."""
+    np.savez(
+        tmp_path / "table.npz",
+        markers=mesh.marker_indices(),
+        mirror_vertices=mesh.mirror_vertices(),
+        mirror_markers=mesh.mirror_markers(),
+    )
+    return str(tmp_path / "table.npz")
 
 
 class Evil:
@@ -259,6 +280,59 @@ def test_labels_and_heat_maps_with_nan(tree, good):
     assert (
         tree.row("smpl").note == "shape: smpl: expected float32 tx85, got float32 4x72"
     )
+
+
+def test_meshes_and_joints_of_another_body(tree, labels, table):
+    tree.write(**labels)
+    row = tree.row(*labels, topology=table)
+    assert (row.status, row.note) == ("kept", "")
+    tree.write(vertices=labels["vertices"][:, :900])
+    note = "shape: vertices: expected float32 tx928x3, got float32 4x900x3"
+    assert tree.row("vertices", topology=table).note == note
+    tree.write(joints=labels["joints"][:, :17])
+    note = "shape: joints: expected float32 tx24x3, got float32 4x17x3"
+    assert tree.row("joints").note == note
+    some = labels["vertices"].astype(np.float64)
+    some[2, 7, 1] = np.nan
+    tree.write(vertices=some)
+    note = "NaN labels: vertices in 1 of 4 frames, kept as NaN"
+    assert tree.row("vertices", topology=table).note == note
+    ragged = [*labels["vertices"][:3], labels["vertices"][3, :5]]
+    tree.write(vertices=ragged)
+    line = tree.row("vertices", topology=table).note
+    assert line == "ragged: vertices has frames of 2 sizes (5x3, 928x3)"
+    smpl = {row.note for row in tree.builder("vertices").check()}  # SMPL's by default
+    assert any("expected float32 tx6890x3, got float32 4x928x3" in n for n in smpl)
+
+
+def test_markers_are_the_vertices_that_the_table_says(tree, labels, table):
+    tree.write(**labels)
+    keys = ("joints", "vertices")
+    plain = tree.builder(*keys, topology=table)
+    assert opengait.prepare(plain)
+    with pytest.raises(GaitError, match="made with another keys"):
+        opengait.prepare(tree.builder(*keys, "markers", topology=table))
+    shutil.rmtree(plain.folder)
+    builder = tree.builder(*keys, "markers", topology=table)
+    opengait.prepare(builder)
+    split = open_split(builder.folder, "train").with_keys((*keys, "markers"))
+    assert split.frame_shapes["vertices"] == (928, 3)
+    record = split[0]
+    np.testing.assert_array_equal(record["vertices"], labels["vertices"])
+    np.testing.assert_array_equal(record["markers"], mesh.markers(record["vertices"]))
+    found = topology.of_set(builder.folder)
+    np.testing.assert_array_equal(found.mirrors["vertices"], mesh.mirror_vertices())
+
+
+def test_table_can_be_added_to_a_set_that_is_there(tree, good, table):
+    tree.write(sils=good["sils"])
+    opengait.prepare(builder := tree.builder())
+    assert "num_vertices" not in json.loads(
+        (builder.folder / "recipe.json").read_text()
+    )
+    assert list(topology.of_set(builder.folder).mirrors) == ["joints"]
+    opengait.prepare(tree.builder(topology=table))
+    assert "vertices" in topology.of_set(builder.folder).mirrors
 
 
 def test_pose_with_nan_becomes_heat_maps(tree, good):

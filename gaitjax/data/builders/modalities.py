@@ -31,10 +31,13 @@ class Frames:
     notes: tuple[str, ...] = ()
 
 
-def read(key: str, value: Any) -> Frames:
-    """The frames of any modality but silhouettes; Unusable where they are none."""
+def read(key: str, value: Any, shape: Sequence[int | None] | None = None) -> Frames:
+    """The frames of any modality but silhouettes; Unusable where they are none.
+
+    shape: of a frame of labels, the schema's if None.
+    """
     readers = {"ranges": ranges, "points": points, "heatmaps": heatmaps}
-    return readers[key](value) if key in readers else labels(key, value)
+    return readers[key](value) if key in readers else labels(key, value, shape)
 
 
 def as_frames(value: Any, key: str) -> np.ndarray | list[np.ndarray]:
@@ -119,13 +122,13 @@ def heatmaps(value: Any) -> Frames:
     return Frames(array, np.full(len(array), True), notes)
 
 
-def labels(key: str, value: Any) -> Frames:
-    """Numbers of a body, f32 in the schema's shape. A frame with NaN stays: losses
-    mask it."""
+def labels(key: str, value: Any, shape: Sequence[int | None] | None = None) -> Frames:
+    """Numbers of a body, f32 in the schema's shape, or in one that is narrower. A frame
+    with NaN stays: losses mask it."""
     array = whole(value, key)
     if array.dtype.kind == "f":
         array = array.astype(np.float32)
-    _check(key, array, np.float32)
+    _check(key, array, np.float32, shape)
     bad = ~np.isfinite(array).all(tuple(range(1, array.ndim)))
     if bad.all():
         raise Unusable("NaN", f"{key} has no frame without NaN")
@@ -139,8 +142,13 @@ def _channels_last(array: np.ndarray, channels: int) -> np.ndarray:
     return array
 
 
-def _check(key: str, array: np.ndarray, dtype: type) -> None:
-    want = schema.modality(key).shape
+def _check(
+    key: str,
+    array: np.ndarray,
+    dtype: type,
+    shape: Sequence[int | None] | None = None,
+) -> None:
+    want = (None, *(shape or schema.modality(key).shape[1:]))
     fits = array.ndim == len(want) and all(
         size in (None, got) for size, got in zip(want, array.shape, strict=True)
     )

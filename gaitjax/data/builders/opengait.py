@@ -42,6 +42,7 @@ from gaitjax.data.builders.source import (
     read_partition,
     scan,
 )
+from gaitjax.data.topology import FILE, read
 from gaitjax.errors import GaitError
 
 NEEDS_PROBES = ("gait3d", "freegait")  # their protocols search with a published list
@@ -65,17 +66,20 @@ def make_builder(
     partition: str | None = None,
     partial: bool = False,
     processes: int = 2,
+    topology: str | None = None,
     **options,
 ) -> OpenGait:
     """The builder of a data set; its folders are listed, no file is read yet.
 
     partition: JSON with TRAIN_SET and TEST_SET. partial: go on with fewer ids.
-    options: of `make_recipe`.
+    topology: file of the meshes, see `data.topology`. options: of `make_recipe`.
     """
-    recipe, label = make_recipe(name, source=source, **options)
+    file = pathlib.Path(topology).expanduser() if topology else None
+    found = read(file) if file else None
+    recipe, label = make_recipe(name, source=source, topology=found, **options)
     path = pathlib.Path(partition).expanduser() if partition else None
     plan = make_plan(recipe, path, partial=partial)
-    return OpenGait(root, recipe, label, plan, processes)
+    return OpenGait(root, recipe, label, plan, processes, file)
 
 
 def make_plan(
@@ -109,7 +113,9 @@ class OpenGait(tfds.core.dataset_builder.FileReaderBuilder):
         label: str,
         plan: Plan,
         processes: int,
+        topology: pathlib.Path | None = None,
     ):
+        self.topology = topology
         self.name, self.recipe, self.plan = recipe.name, recipe, plan
         self._processes = processes
         config = tfds.core.BuilderConfig(name=label) if label else None
@@ -218,7 +224,7 @@ class OpenGait(tfds.core.dataset_builder.FileReaderBuilder):
 
     def _identity(self) -> dict:
         """What a set is made of, as JSON: other options, another set."""
-        fields = dataclasses.asdict(self.recipe)
+        fields = self.recipe.identity()
         fields["partition"] = {
             split: len(found) for split, found in self.plan.splits.items()
         }
@@ -241,6 +247,8 @@ def prepare(builder: OpenGait) -> list[Row]:
                 "another --dir"
             )
     common.prepare(builder, builder.plan.partition.lists, builder.columns)
+    if builder.topology:  # not part of the records: a set that is there gets it, too
+        shutil.copyfile(builder.topology, builder.folder / FILE)
     return manifest.read(builder.folder / manifest.FILE)
 
 

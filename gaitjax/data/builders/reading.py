@@ -31,6 +31,10 @@ def read_sequence(path: str, recipe: Recipe) -> tuple[dict[str, np.ndarray], lis
     """
     read, notes = {}, []
     for key in recipe.keys:
+        if key == "markers" and recipe.rows:
+            mesh = read["vertices"]
+            read[key] = Frames(mesh.array[:, list(recipe.rows)], mesh.usable)
+            continue
         folder = pathlib.Path(recipe.beside.get(key, recipe.source)) / path
         alone = key in recipe.beside or len(recipe.keys) == 1
         files = choose(folder, key, recipe.patterns(key), alone)
@@ -98,7 +102,7 @@ def load(path: pathlib.Path) -> Any:
 
 def _frames(key: str, files: Sequence[pathlib.Path], recipe: Recipe) -> Frames:
     if key != "sils":
-        return modalities.read(key, load(files[0]))
+        return modalities.read(key, load(files[0]), recipe.frame_shapes[key])
     if files[0].suffix.lower() in PICTURES:
         return masks.pictures(files, recipe.size)
     return masks.silhouettes(load(files[0]), recipe.size, recipe.normalise)

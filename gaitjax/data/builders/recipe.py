@@ -6,14 +6,18 @@ import dataclasses
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gaitjax.arguments import unknown
 from gaitjax.data import schema
 from gaitjax.data.builders import layouts
+from gaitjax.data.topology import Topology, num_vertices
 from gaitjax.errors import GaitError
 
-# What the readers can make; vertices have no fixed form in files.
-KEYS = ("sils", "ranges", "points", "heatmaps", "smpl", "joints", "markers")
+# What the readers can make; markers may be taken from vertices, so these come first.
+KEYS = ("sils", "ranges", "points", "heatmaps", "smpl", *("joints", "vertices"))
+KEYS += ("markers",)
+SMPL_VERTICES = 6890
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Recipe:
     name: of the layout. source: folder of the ids. keys: modalities. files: patterns
     of a modality's file in place of the layout's. beside: trees of a modality that
     does not lie in `source`. size: of the silhouettes, (height, width). normalise:
-    silhouettes of any size go through the standard normalisation.
+    silhouettes of any size go through the standard normalisation. num_vertices: of
+    every mesh. rows: the vertices that are markers, where no file has them.
     """
 
     name: str
@@ -34,6 +39,8 @@ class Recipe:
     rate: str | None = None
     size: tuple[int, int] = (64, 64)
     normalise: bool = False
+    num_vertices: int = SMPL_VERTICES
+    rows: tuple[int, ...] = ()
 
     def patterns(self, key: str) -> tuple[str, ...]:
         """Patterns that the name of the modality's file may fit."""
@@ -45,7 +52,15 @@ class Recipe:
     def frame_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Shape of one frame of every modality."""
         shapes = {key: schema.modality(key).shape[1:] for key in self.keys}
-        return shapes | ({"sils": self.size} if "sils" in shapes else {})
+        own = {"sils": self.size, "vertices": (self.num_vertices, 3)}
+        return shapes | {key: shape for key, shape in own.items() if key in shapes}
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that bits depend on: those of meshes only where there are any."""
+        fields = dataclasses.asdict(self)
+        if "vertices" not in self.keys:
+            del fields["num_vertices"], fields["rows"]
+        return fields
 
 
 def make_recipe(
@@ -57,17 +72,20 @@ def make_recipe(
     size: tuple[int, int] | None = None,
     normalise: bool = False,
     beside: Mapping[str, str] | None = None,
+    topology: Topology | None = None,
 ) -> tuple[Recipe, str]:
     """The recipe of a set, checked, and the set's label, "" for the usual one.
 
     name: of a layout, and behind a slash the variant (`sustech1k/native-ranges`) that
     the options say otherwise; of `folder`, any label. modalities: `key` or
-    `key=PATTERN` of the file's name. The others are those of `Recipe`.
+    `key=PATTERN` of the file's name. topology: of the meshes; markers that are asked
+    for without a pattern are its vertices. The others are those of `Recipe`.
     """
     base, _, label = name.partition("/")
     layout = layouts.find(base)
     said = {} if base == "folder" else _options(label, layout, name)
     keys, files = _modalities(modalities or said.get("modalities") or layout.modalities)
+    number, rows = _mesh(keys, files, topology)
     recipe = Recipe(
         name=base,
         source=str(pathlib.Path(source).expanduser()),
@@ -77,6 +95,8 @@ def make_recipe(
         rate=_rate(rate or said.get("rate"), layout, base),
         size=size or said.get("size") or (64, 64),
         normalise=normalise,
+        num_vertices=number,
+        rows=rows,
     )
     if normalise and recipe.size[0] != recipe.size[1]:
         raise GaitError(
@@ -127,6 +147,16 @@ def _modalities(words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
             raise GaitError(unknown(key, KEYS, "modality of files"))
     keys = tuple(key for key in KEYS if key in chosen)
     return keys, {key: pattern for key, pattern in chosen.items() if pattern}
+
+
+def _mesh(
+    keys: Sequence[str], files: Mapping[str, str], found: Topology | None
+) -> tuple[int, tuple[int, ...]]:
+    """How many vertices there are, and which of them are to be the markers."""
+    number = num_vertices(found) if found else None
+    taken = found and {"vertices", "markers"} <= {*keys} and "markers" not in files
+    rows = found.markers if taken else None
+    return number or SMPL_VERTICES, () if rows is None else tuple(rows.tolist())
 
 
 def _folder(key: str, path: str) -> str:
