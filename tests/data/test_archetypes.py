@@ -1,5 +1,9 @@
 """Archetypal analysis on bodies whose corners are known."""
 
+import pathlib
+import runpy
+import sys
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -7,6 +11,7 @@ from scipy.optimize import minimize
 from gaitjax.data import archetypes
 from gaitjax.errors import GaitError
 
+TOOL = pathlib.Path(__file__).parents[2] / "tools/make_markers.py"
 CORNERS = np.array([0, 3, 4, 9])
 MIRROR = np.array([3, 2, 1, 0, 4, 6, 5, 8, 7, 9])
 
@@ -114,3 +119,33 @@ def test_bad_input_is_named():
         archetypes.markers(meshes * np.nan, 2)
     with pytest.raises(GaitError, match="mirror table of the vertices"):
         archetypes.markers(meshes, 2, np.arange(9))
+
+
+def run_tool(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
+    runpy.run_path(str(TOOL), run_name="__main__")
+
+
+def test_tool_writes_tables_of_any_meshes(tmp_path, monkeypatch, capsys):
+    meshes, _ = blob(10)
+    np.savez(tmp_path / "in.npz", vertices=meshes, mirror=MIRROR)
+    out = tmp_path / "out.npz"
+    run_tool(monkeypatch, tmp_path / "in.npz", out, "--markers", 4)
+    with np.load(out) as made:
+        assert sorted(made["markers"].tolist()) == CORNERS.tolist()
+        image = made["markers"][made["mirror_markers"]]
+        np.testing.assert_array_equal(image, MIRROR[made["markers"]])
+        np.testing.assert_array_equal(made["mirror_vertices"], MIRROR)
+        assert made["weights"].shape == (4, 10)
+    assert "kept back: 2 frames, error mean 0.0" in capsys.readouterr().out
+
+
+def test_tool_says_what_is_wrong_in_one_line(tmp_path, monkeypatch):
+    np.savez(tmp_path / "in.npz", meshes=np.zeros((2, 5, 3)))
+    with pytest.raises(SystemExit, match="expected vertices .* it holds meshes"):
+        run_tool(monkeypatch, tmp_path / "in.npz", tmp_path / "out.npz")
+    np.save(tmp_path / "in.npy", np.zeros((2, 5, 3)))
+    with pytest.raises(SystemExit, match="where to"):
+        run_tool(monkeypatch, tmp_path / "in.npy")
+    with pytest.raises(SystemExit, match="6 markers of 5 vertices"):
+        run_tool(monkeypatch, tmp_path / "in.npy", "out.npz", "--markers", 6)
