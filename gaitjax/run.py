@@ -179,7 +179,7 @@ def open_run(
     mesh.check_batch(data.p, data.k, device_mesh)
     bases = open_bases(config, data, options)
     method = make_method(config, data, options, bases)
-    if method.source is None:
+    if method.source is None and method.refresh is None:
         PKSampler(data.labels, data.p, data.k, options.seed)  # enough identities?
     if eval_options.split == "val" and not len(data.val_rows):
         raise GaitError(

@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import grain
 import numpy as np
@@ -23,6 +23,7 @@ from gaitjax.data.buckets import bucket_lengths, eval_batches
 from gaitjax.data.builders import common, walkers
 from gaitjax.data.builders.twins import twins
 from gaitjax.data.features import Bank
+from gaitjax.data.index import Index
 from gaitjax.data.records import Split, data_root, open_split
 from gaitjax.data.sampler import Clip, Order
 from gaitjax.data.topology import Topology
@@ -38,8 +39,8 @@ class Data:
 
     train, test: splits. train_rows, val_rows: records of `train` that are trained
     on, and those of the last identities that are kept for validation. labels: i32
-    per record of `train`, the class of its subject, with its name in `names`; -1
-    for those kept back. topology: what its 3D labels have in common.
+    per record of `train`, its class, with its name in `names`; -1 for those kept back,
+    and for all where there are no labels. topology: what its 3D labels have in common.
     """
 
     name: str
@@ -95,6 +96,7 @@ def make_data(
     erase: float = 0.0,
     points: int = 512,
     val: float = 0.0,
+    label: Literal["subject", "frontal", "none"] = "subject",
     workers: int = 0,
     prefetch: int = 2,
 ) -> Data:
@@ -106,8 +108,9 @@ def make_data(
     modalities that lose their empty sides (64 -> 44 columns). perspective ...
     erase: probabilities. points: of a frame of `points`, drawn from the cloud; a
     smaller one is filled up with NaN. val: the share of the last training identities
-    that is kept for validation. workers: processes (0: threads of this one).
-    prefetch: batches made ahead.
+    that is kept for validation. label: what training is told of a sequence: who it
+    is, whether it is seen from the front or the back, or nothing. workers: processes
+    (0: threads of this one). prefetch: batches made ahead.
     """
     at_least(1, data__p=p, data__k=k, data__points=points)
     at_least(0, data__skip=skip, data__workers=workers, data__prefetch=prefetch)
@@ -123,10 +126,12 @@ def make_data(
         )
     folder = find(name, dir, args or {})
     train, test = open_split(folder, "train"), open_split(folder, "test")
+    if label == "none" and val:
+        raise GaitError(
+            "data.val keeps identities back, and data.label=none knows none; set val=0"
+        )
     rows, val_rows = _hold_out(train, val)
-    names = sorted(set(train.index.subject[rows]))
-    number = {subject: i for i, subject in enumerate(names)}
-    labels = np.array([number.get(s, -1) for s in train.index.subject], np.int32)
+    labels, names = labels_by(label, train.index, rows)
     return Data(
         name=name,
         train=train,
@@ -396,10 +401,41 @@ def _whole(data: Data, arrays: Mapping[str, np.ndarray], length: int) -> dict[st
     return clip
 
 
+def labels_by(
+    rule: str, index: Index, rows: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """The class of every record, i32, -1 but for `rows`, and the names of classes.
+
+    rule: see `make_data`. Views are angles; 0 and 180 degrees are front and back.
+    Raises GaitError for views that are no angles.
+    """
+    labels = np.full(len(index), -1, np.int32)
+    if rule == "none":
+        return labels, []
+    if rule == "frontal":
+        labels[rows] = [is_frontal(view) for view in index.view[rows]]
+        return labels, ["other", "frontal"]
+    names, labels[rows] = np.unique(index.subject[rows], return_inverse=True)
+    return labels, names.tolist()
+
+
+def is_frontal(view: str) -> bool:
+    """Whether a view is 0 or 180 degrees."""
+    try:
+        return float(view) % 180 == 0
+    except ValueError:
+        raise GaitError(
+            f"data.label=frontal wants views in degrees, such as 090, got {view}; take "
+            "a set that has them"
+        ) from None
+
+
 def _hold_out(train: Split, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the training and of the validation identities (the last ones)."""
     if not 0 <= share < 1:
         raise GaitError(f"data.val is a share of the identities, 0 to 1; got {share}")
+    if not share:
+        return np.arange(len(train)), np.arange(0)
     subjects = sorted(set(train.index.subject))
     held = set(subjects[len(subjects) - round(share * len(subjects)) :])
     is_held = np.array([s in held for s in train.index.subject])

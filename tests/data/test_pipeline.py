@@ -274,6 +274,21 @@ def test_validation_identities_are_the_last_ones_and_not_trained_on(tiny_config)
     assert (data.labels[data.val_rows] == -1).all()
 
 
+def test_labels_by_view_and_without_any(tiny_config):
+    data = pipeline.make_data(**tiny_config["data"] | {"label": "frontal"})
+    assert data.names == ["other", "frontal"]
+    frontal = np.isin(data.train.index.view, ["000", "180"])
+    np.testing.assert_array_equal(data.labels, frontal)
+    assert 0 < frontal.sum() < len(frontal)
+    data = pipeline.make_data(**tiny_config["data"] | {"label": "none"})
+    assert data.names == [] and set(data.labels) == {-1}
+    assert len(data.train_rows) == len(data.train)
+    with pytest.raises(GaitError, match="data.label=none knows none"):
+        pipeline.make_data(**tiny_config["data"] | {"label": "none", "val": 0.2})
+    with pytest.raises(GaitError, match="views in degrees, such as 090, got left"):
+        pipeline.is_frontal("left")
+
+
 def test_index_agrees_with_the_records(tiny_data):
     split = tiny_data.test.with_keys(("sils",))
     assert len(split) == 4 * 5 * 11
