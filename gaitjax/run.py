@@ -24,9 +24,8 @@ from gaitjax.errors import GaitError
 from gaitjax.methods import api
 from gaitjax.retrieval import protocols, rerank
 from gaitjax.runtime import checkpoint, mesh, shapes, weights
-from gaitjax.runtime.base import Frozen, base_arguments, open_base
 from gaitjax.runtime.optim import make_optimizer
-from gaitjax.runtime.precision import Precision, compute_dtype, with_products
+from gaitjax.runtime.precision import Precision, with_products
 from gaitjax.runtime.state import TrainState, init_state, make_step, stream
 from gaitjax.runtime.workdir import (
     check_same_run,
@@ -45,7 +44,8 @@ class TrainOptions:
     precision: inside the networks, see `runtime.precision`. ema: decay of the
     averaged parameters that evaluation then uses. eval_every, refresh_every: steps
     between evaluations and between a method's refreshes (None: never on the way).
-    init_from: a workdir whose newest checkpoint gives the parameters that fit.
+    init_from: a workdir whose newest checkpoint gives the parameters that fit, and
+    init_config the config that trains it first on walkers, where it is missing.
     """
 
     steps: int
@@ -55,6 +55,7 @@ class TrainOptions:
     eval_every: int | None = None
     refresh_every: int | None = None
     init_from: str | None = None
+    init_config: Mapping | None = None
 
     def __post_init__(self):
         at_least(1, train__steps=self.steps)
@@ -177,8 +178,10 @@ def open_run(
     device_mesh = mesh.make_mesh(num_devices)
     data = pipeline.make_data(**config["data"])
     mesh.check_batch(data.p, data.k, device_mesh)
-    bases = open_bases(config, data, options)
-    method = make_method(config, data, options, bases)
+    frames = data.shapes(data.train.modalities)
+    method, bases = shapes.make(config, len(data.names), frames)
+    data.train.with_keys(method.train_keys)
+    data.test.with_keys(method.embed_keys)
     if method.source is None and method.refresh is None:
         PKSampler(data.labels, data.p, data.k, options.seed)  # enough identities?
     if eval_options.split == "val" and not len(data.val_rows):
@@ -314,46 +317,6 @@ def check_best(
             "ckpt.best chooses on validation identities, but data.val is 0; set "
             "data.val=0.2 or so"
         )
-
-
-def open_bases(
-    config: Mapping[str, Any], data: pipeline.Data, options: TrainOptions
-) -> dict[str, Frozen]:
-    """The frozen networks that the config's method stands on, by argument."""
-    return {
-        name: open_base(
-            name,
-            argument,
-            data.shapes(data.train.modalities),
-            data.cut,
-            compute_dtype(options.precision),
-            functools.partial(example_batch, data),
-        )
-        for name, argument in base_arguments(config["method_args"])
-    }
-
-
-def make_method(
-    config: Mapping[str, Any],
-    data: pipeline.Data,
-    options: TrainOptions,
-    bases: Mapping[str, Frozen],
-) -> api.Method:
-    """The config's method, for what this data set holds."""
-    method = api.make(
-        config["method"],
-        api.Info(
-            num_classes=len(data.names),
-            shapes=data.shapes(data.train.modalities),
-            topology=data.topology,
-            bases={name: frozen.base for name, frozen in bases.items()},
-        ),
-        config["method_args"],
-        compute_dtype(options.precision),
-    )
-    data.train.with_keys(method.train_keys)
-    data.test.with_keys(method.embed_keys)
-    return method
 
 
 def example_batch(data: pipeline.Data, method: api.Method) -> dict[str, np.ndarray]:

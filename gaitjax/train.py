@@ -166,16 +166,23 @@ def is_finished(run: Run) -> bool:
 
 
 def train_bases(config: Mapping[str, Any], **kwargs) -> None:
-    """On walkers, trains what the method stands on where that is missing or unfinished.
+    """On walkers, trains what the run starts from, and what its method stands on, where
+    that is missing or unfinished.
 
     On a real data set a missing base is an error, which `open_run` explains.
     """
     check_config(config)
     if config["data"]["name"] not in twins():
         return
-    for name, argument in base_arguments(config["method_args"]):
+    options = config["train"]
+    start = {"workdir": options["init_from"], "config": options.get("init_config")}
+    bases = base_arguments(config["method_args"])
+    for name, argument in (
+        ("train.init_from", start),
+        *((f"method_args.{name}", argument) for name, argument in bases),
+    ):
         if must_train(argument):
-            print(f"method_args.{name}: {argument['workdir']} comes first")
+            print(f"{name}: {argument['workdir']} comes first")
             train(argument["config"], argument["workdir"], **kwargs)
 
 

@@ -269,3 +269,25 @@ def test_home_is_spelt_out():
     folder = base.base_folder({"workdir": "~/runs/base"})
     assert folder.is_absolute() and "~" not in str(folder)
     assert base.base_folder({"workdir": None}) is None
+
+
+def test_what_a_run_starts_from_comes_first(monkeypatch, tmp_path):
+    """Before the bases; and not at all on real data, or where it is there."""
+    config = gait3d_cargait.get_config("tiny").to_dict()
+    config["method_args"]["base"]["workdir"] = str(tmp_path / "base")
+    start = walkers.get_config("tiny").to_dict()
+    config["train"].update(init_from=str(tmp_path / "start"), init_config=start)
+    trained = []
+    monkeypatch.setattr(loop, "train", lambda *args, **_: trained.append(args))
+    loop.train_bases(config)
+    base_config = config["method_args"]["base"]["config"]
+    want = [(start, str(tmp_path / "start")), (base_config, str(tmp_path / "base"))]
+    assert trained == want
+    (tmp_path / "start" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "start" / "config.json").write_text(json.dumps(start))
+    (tmp_path / "start" / "finished").touch()
+    loop.train_bases(config)
+    assert trained == [*want, want[1]]
+    config["data"]["name"] = "gait3d"
+    loop.train_bases(config)
+    assert len(trained) == 3
