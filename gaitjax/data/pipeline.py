@@ -31,6 +31,8 @@ from gaitjax.errors import GaitError
 from gaitjax.walkers.lidar import sample_points
 
 Batch = dict[str, np.ndarray]
+# What a rule for labels tells apart, where that is not people.
+CLASSES = {"frontal": ("other", "frontal")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -414,7 +416,7 @@ def labels_by(
         return labels, []
     if rule == "frontal":
         labels[rows] = [is_frontal(view) for view in index.view[rows]]
-        return labels, ["other", "frontal"]
+        return labels, list(CLASSES[rule])
     names, labels[rows] = np.unique(index.subject[rows], return_inverse=True)
     return labels, names.tolist()
 

@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 import types
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -38,11 +39,19 @@ def make(
     ce_weight: float = 1.0,
     ce_scale: float = 16.0,
     ce_smoothing: float = 0.1,
+    gives: Literal["embeddings", "classes"] = "embeddings",
 ) -> Method:
     """inputs: the modalities; a backbone gets the array of one, a dict of several.
 
-    downsample: of images, see `ops.frames`. Weights of 0 switch off.
+    downsample: of images, see `ops.frames`. Weights of 0 switch off. gives: what comes
+    out; of a network for other classes than people (`data.label`) their probabilities,
+    the mean over parts [n, 1, classes], for a method that stands on it.
     """
+    if gives == "classes" and not ce_weight:
+        raise GaitError(
+            "method_args.gives=classes wants a classifier, and ce_weight=0 leaves it "
+            "out; set a ce_weight"
+        )
     num_classes = info.num_classes if ce_weight else 0
     model = make_backbone(backbone, backbone_args or {}, num_classes, dtype)
     check_count(backbone, inputs)
@@ -78,7 +87,10 @@ def make(
         params: Tree, model_state: Tree, batch: Batch, rng: jax.Array | None = None
     ) -> dict[str, jax.Array]:
         out = run({"params": params, **model_state}, batch, train=False)
-        return {"+".join(inputs): out["embeddings"]}
+        found = out["embeddings"]
+        if gives == "classes":
+            found = jax.nn.softmax(ce_scale * out["logits"]).mean(1, keepdims=True)
+        return {"+".join(inputs): found}
 
     recognition = recognition_loss(
         margin, triplet_weight, ce_weight, ce_scale, ce_smoothing

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaitjax.arguments import unknown
+from gaitjax.data.pipeline import CLASSES
 from gaitjax.errors import GaitError
 from gaitjax.methods import api
 from gaitjax.runtime import checkpoint, weights
@@ -94,8 +95,10 @@ def open_base(
             f"method_args.{name} was trained with data.cut={config['data']['cut']}, "
             f"here it is {cut}; give the base's own data section"
         )
-    # Embeddings do not depend on the classifier, whatever its size.
-    info = api.Info(num_classes=1, shapes=shapes)
+    # Embeddings do not depend on the classifier, whatever its size; of other classes
+    # than people the number is known.
+    names = CLASSES.get(config["data"].get("label"), ("anybody",))
+    info = api.Info(num_classes=len(names), shapes=shapes)
     method = api.make(config["method"], info, config["method_args"], dtype)
     batch = example(method)
     params, state = jax.eval_shape(method.init, jax.random.key(0), batch)

@@ -104,3 +104,16 @@ def test_mistakes(args, line):
     with pytest.raises(GaitError) as error:
         build(**args)
     assert line in str(error.value) and "\n" not in str(error.value)
+
+
+def test_probabilities_of_classes(batch):
+    """Of the argmax that the logged accuracy counts, and one together."""
+    plain = {"layers": ("BC-2", "M", "BC-3"), "bins": (2,), "features": 4}
+    args = dict(backbone="smplgait", backbone_args=plain, inputs=("sils", "smpl"))
+    method = build(**args, gives="classes", ce_scale=16.0)
+    params, state = jax.jit(method.init)(jax.random.key(0), batch)
+    found = jax.jit(method.embed)(params, state, batch)["sils+smpl"]
+    assert found.shape == (4, 1, 2)
+    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-6)
+    with pytest.raises(GaitError, match="wants a classifier"):
+        build(**args, gives="classes", ce_weight=0.0)
