@@ -179,7 +179,7 @@ def open_run(
     data = pipeline.make_data(**config["data"])
     mesh.check_batch(data.p, data.k, device_mesh)
     frames = data.shapes(data.train.modalities)
-    method, bases = shapes.make(config, len(data.names), frames)
+    method, bases = shapes.make(config, len(data.names), frames, data.topology)
     data.train.with_keys(method.train_keys)
     data.test.with_keys(method.embed_keys)
     if method.source is None and method.refresh is None:

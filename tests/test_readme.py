@@ -74,7 +74,9 @@ def test_options_in_tables_fit_the_first_config_of_their_page(page, options):
     for word in shlex.split(options):
         _set(config, *word.removeprefix("--config.").split("=", 1))
     runs.check_config(config.to_dict())
-    shapes.make(config.to_dict(), 250, walkers.frame_shapes())
+    config = config.to_dict()
+    frames = shapes.frame_shapes(config, walkers.frame_shapes())
+    shapes.make(config, 250, frames)
 
 
 def _module(line):

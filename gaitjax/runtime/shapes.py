@@ -11,8 +11,9 @@ import numpy as np
 from gaitjax.data import schema
 from gaitjax.data.augment import cut_columns
 from gaitjax.data.pipeline import fill_optional
+from gaitjax.data.topology import Topology
 from gaitjax.methods import api
-from gaitjax.runtime.base import base_arguments, open_base
+from gaitjax.runtime.base import Frozen, base_arguments, open_base
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import compute_dtype
 from gaitjax.runtime.state import init_state, stream
@@ -27,8 +28,8 @@ def trace(
     one frame of every modality as it lies on disk. Raises what a run would raise.
     """
     data, options = config["data"], config["train"]
-    method = make(config, num_classes, stored)
     shapes = frame_shapes(config, stored)
+    method, _ = make(config, num_classes, shapes)
     n, t = data["p"] * data["k"], data["frames_max"] or data["frames"]
     batch = {
         key: jax.ShapeDtypeStruct((n, t, *shapes[key]), schema.modality(key).dtype)
@@ -52,21 +53,32 @@ def trace(
 
 
 def make(
-    config: Mapping[str, Any], num_classes: int, stored: Mapping[str, tuple[int, ...]]
-) -> api.Method:
-    """The config's method, its bases included, as `trace` traces it."""
-    shapes, data = frame_shapes(config, stored), config["data"]
-    dtype = compute_dtype(config["train"]["precision"])
+    config: Mapping[str, Any],
+    num_classes: int,
+    shapes: Mapping[str, tuple[int, ...]],
+    topology: Topology | None = None,
+) -> tuple[api.Method, dict[str, Frozen]]:
+    """The config's method, and the frozen networks that it stands on, by argument.
+
+    shapes: of one frame as the network gets it. topology: of the set's 3D labels.
+    """
+    data, dtype = config["data"], compute_dtype(config["train"]["precision"])
 
     def example(method: api.Method) -> dict[str, np.ndarray]:
         return example_batch(shapes, method, data["frames_max"] or data["frames"])
 
+    cut = tuple(data["cut"])
     bases = {
-        name: open_base(name, argument, shapes, data["cut"], dtype, example).base
+        name: open_base(name, argument, shapes, cut, dtype, example)
         for name, argument in base_arguments(config["method_args"])
     }
-    info = api.Info(num_classes, shapes, bases)
-    return api.make(config["method"], info, config["method_args"], dtype)
+    info = api.Info(
+        num_classes=num_classes,
+        shapes=shapes,
+        topology=topology,
+        bases={name: frozen.base for name, frozen in bases.items()},
+    )
+    return api.make(config["method"], info, config["method_args"], dtype), bases
 
 
 def example_batch(
