@@ -9,6 +9,8 @@ neighbours.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -30,6 +32,16 @@ def distances(
     start = jnp.zeros((x.shape[1], y.shape[1]), jnp.float32)
     total, _ = jax.lax.scan(add, start, (x, y))
     return total / x.shape[0]
+
+
+@functools.partial(jax.jit, static_argnames="metric")
+def paired(x: jax.Array, y: jax.Array, metric: str = "euclidean") -> jax.Array:
+    """As `distances`, of row i and row i: f32[n,p,d], f32[n,p,d] -> f32[n]."""
+
+    def one(a: jax.Array, b: jax.Array) -> jax.Array:
+        return distances(a[None], b[None], metric)[0, 0]
+
+    return jax.vmap(one)(x, y)
 
 
 def part_distances(x: jax.Array, y: jax.Array, metric: str = "euclidean") -> jax.Array:

@@ -55,7 +55,7 @@ def topk(
         far = distance.distances(probe, items, metric)  # [q,block]
         far = jnp.where(hidden, jnp.inf, far)
         index = jnp.broadcast_to(start + jnp.arange(block), far.shape)
-        return _nearest(best, (far, index.astype(jnp.int32)), k), None
+        return merged(best, (far, index.astype(jnp.int32)), k), None
 
     # Starting with k empty places also settles ties: what is excluded is as far
     # as they are, comes after them, and so never shows up with its index.
@@ -68,6 +68,13 @@ def nothing(num_probe: int, k: int) -> Best:
     """A list of k places for each probe with nothing found yet."""
     far = jnp.full((num_probe, k), jnp.inf, jnp.float32)
     return far, jnp.full((num_probe, k), -1, jnp.int32)
+
+
+def merged(best: Best, new: Best, k: int) -> Best:
+    """Two lists ([q,a] and [q,b]; distances, indices) -> the k nearest of both."""
+    far, index = (jnp.concatenate(pair, 1) for pair in zip(best, new, strict=True))
+    far, place = jax.lax.top_k(-far, k)  # ties: lower place first
+    return -far, jnp.take_along_axis(index, place, 1)
 
 
 @functools.partial(jax.jit, static_argnames=("k", "metric", "block", "mesh"))
@@ -237,7 +244,7 @@ def _scan(
         away = jax.lax.dynamic_slice_in_dim(hidden, at, block, 1)
         place = at + jnp.arange(block)
         far = distances(some, away | (place < start))  # [q,b]
-        return _nearest(best, (far, jnp.broadcast_to(place, far.shape)), k), None
+        return merged(best, (far, jnp.broadcast_to(place, far.shape)), k), None
 
     starts = jnp.arange(0, len(items), block)
     return jax.lax.scan(merge, nothing(num_probe, k), starts)[0]
@@ -249,13 +256,6 @@ def _first(one: Best, two: Best | None, k: int) -> Best:
         one = tuple(jnp.concatenate(pair, 1) for pair in zip(one, two, strict=True))
     far, index = jax.lax.sort(one, dimension=1, num_keys=2)
     return far[:, :k], index[:, :k]
-
-
-def _nearest(best: Best, new: Best, k: int) -> Best:
-    """Two lists ([q,a] and [q,b]; distances, indices) -> the k nearest of both."""
-    far, index = (jnp.concatenate(pair, 1) for pair in zip(best, new, strict=True))
-    far, place = jax.lax.top_k(-far, k)  # ties: lower place first
-    return -far, jnp.take_along_axis(index, place, 1)
 
 
 def _blocks(gallery: jax.Array, block: int) -> jax.Array:

@@ -29,7 +29,7 @@ import numpy as np
 from scipy import sparse
 
 from gaitjax.errors import GaitError
-from gaitjax.ops import distance
+from gaitjax.ops import distance, topk
 
 BLOCK = 1024  # rows and columns of a tile; chosen
 COMPILED = 256 << 20  # bytes for compiled programs; chosen, about 100 MiB measured
@@ -293,7 +293,7 @@ def _pair_distances(
         x = jax.device_put(_take(joint, row[here]))
         y = jax.device_put(_take(joint, pairs.indices[here]))
         here = here[here >= 0]
-        far[here] = jax.device_get(_paired(x, y, metric))[: len(here)]
+        far[here] = jax.device_get(distance.paired(x, y, metric))[: len(here)]
     far[row == pairs.indices] = 0
     return far
 
@@ -342,18 +342,4 @@ def _merge(x, y, best, metric: str) -> tuple[jax.Array, jax.Array, jax.Array]:
     # Rounding gives a row some distance to itself; before all others whatever it is.
     far = jnp.where(row[:, None] == column, -1.0, far)
     numbers = jnp.broadcast_to(column, far.shape)
-    far, numbers = (
-        jnp.concatenate(pair, 1) for pair in ((near, far), (place, numbers))
-    )
-    far, at = jax.lax.top_k(-far, near.shape[1])  # ties: lower place first
-    return -far, jnp.take_along_axis(numbers, at, 1), largest
-
-
-@functools.partial(jax.jit, static_argnames="metric")
-def _paired(x, y, metric: str) -> jax.Array:
-    """[b,p,d], [b,p,d] -> f32[b]."""
-
-    def one(a: jax.Array, b: jax.Array) -> jax.Array:
-        return distance.distances(a[None], b[None], metric)[0, 0]
-
-    return jax.vmap(one)(x, y)
+    return *topk.merged((near, place), (far, numbers), near.shape[1]), largest

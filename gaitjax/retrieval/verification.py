@@ -18,10 +18,8 @@ nearest item where that is at most t away, else it is unknown:
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
 from gaitjax import arguments
@@ -213,15 +211,5 @@ def _distances(
     for here, filled in ranking.probe_blocks(len(probes), BLOCK) if len(far) else ():
         x = ranking.on_device(task.probe_embeddings[probes[filled]])
         y = ranking.on_device(task.gallery_embeddings[items[filled]])
-        far[here] = np.asarray(_paired(x, y, task.metric))[: len(here)]
+        far[here] = np.asarray(distance.paired(x, y, task.metric))[: len(here)]
     return far
-
-
-@functools.partial(jax.jit, static_argnames="metric")
-def _paired(x: jax.Array, y: jax.Array, metric: str) -> jax.Array:
-    """[b,p,d], [b,p,d] -> f32[b], as `ops.distance` has it."""
-
-    def one(a: jax.Array, b: jax.Array) -> jax.Array:
-        return distance.distances(a[None], b[None], metric)[0, 0]
-
-    return jax.vmap(one)(x, y)

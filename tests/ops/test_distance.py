@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gaitjax.ops.distance import distances, part_distances
+from gaitjax.ops.distance import distances, paired, part_distances
 
 
 def _by_hand(x, y, metric):
@@ -27,6 +27,15 @@ def test_equal_to_float64(metric):
     want = _by_hand(x, y, metric)
     np.testing.assert_allclose(part_distances(x, y, metric), want, atol=1e-5)
     np.testing.assert_allclose(distances(x, y, metric), want.mean(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_pairs_are_the_diagonal(metric):
+    x, y = _random(6, 3, 8), _random(6, 3, 8, seed=1)
+    got = paired(x, y, metric)
+    assert got.shape == (6,) and got.dtype == jnp.float32
+    want = np.diagonal(_by_hand(x, y, metric).mean(0))
+    np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_an_answer_to_check_by_head():
