@@ -2,8 +2,8 @@
 
 Convolutions on every frame, and a second branch on the maxima over time that joins
 after each block (multilayer global pipeline); horizontal pyramids of both, one FC per
-strip. No normalisation and no classifier. Equal to the goldens of the reference
-implementation.
+strip. No normalisation and no classifier, unless a BNNeck is asked for. Equal to the
+goldens of the reference implementation.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ import jax.numpy as jnp
 
 from gaitjax.arguments import at_least
 from gaitjax.errors import GaitError
-from gaitjax.layers.parts import SeparateFCs
+from gaitjax.layers.parts import SeparateBNNecks, SeparateFCs
 from gaitjax.layers.plain import Plain
 from gaitjax.ops.pooling import horizontal_pyramid, temporal_max
 
 
 class GaitSet(nn.Module):
-    """channels: of the three blocks."""
+    """channels: of the blocks, three as published; the first two halve the map.
 
+    num_classes: where not 0, a BNNeck classifies (Ren et al., arXiv 2303.10772, tell
+    views apart with it); embeddings stay those before it.
+    """
+
+    num_classes: int = 0
     channels: Sequence[int] = (32, 64, 128)
     bins: Sequence[int] = (16, 8, 4, 2, 1)
     features: int = 256
@@ -33,7 +38,8 @@ class GaitSet(nn.Module):
     def __call__(
         self, x: jax.Array, mask: jax.Array, *, train: bool
     ) -> dict[str, jax.Array]:
-        """x [n, t, h, w, c], mask [n, t] -> embeddings [n, p, d], p = 2 sum(bins)."""
+        """x [n, t, h, w, c], mask [n, t] -> embeddings [n, p, d], logits [n, p, k];
+        p = 2 sum(bins)."""
 
         def block(number: int, name: str) -> Plain:
             words = (f"BC-{self.channels[number - 1]}",) * 2
@@ -43,7 +49,7 @@ class GaitSet(nn.Module):
 
         x = block(1, "block")(x)  # [n, t, h / 2, w / 2, c]
         whole = temporal_max(x, mask)  # [n, h / 2, w / 2, c]
-        for number in (2, 3):
+        for number in range(2, len(self.channels) + 1):
             x = block(number, "block")(x)
             frames = temporal_max(x, mask)
             whole = block(number, "global")(whole) + frames
@@ -52,7 +58,12 @@ class GaitSet(nn.Module):
             for maps in (frames, whole)
         ]  # [n, p / 2, c] each
         x = jnp.concatenate(strips, axis=1)  # [n, p, c]
-        return {"embeddings": SeparateFCs(self.features, name="fcs")(x)}
+        embeddings = SeparateFCs(self.features, name="fcs")(x)
+        if not self.num_classes:
+            return {"embeddings": embeddings}
+        necks = SeparateBNNecks(self.num_classes, name="necks")
+        _, logits = necks(embeddings, train=train)
+        return {"embeddings": embeddings, "logits": logits}
 
 
 def make(
@@ -62,16 +73,21 @@ def make(
     channels: tuple[int, ...] = (32, 64, 128),
     bins: tuple[int, ...] = (16, 8, 4, 2, 1),
     features: int = 256,
+    bnneck: bool = False,
 ) -> GaitSet:
-    """GaitSet from a config's `backbone_args`; OU-MVLP has channels 64, 128, 256."""
-    no_classifier("gaitset", num_classes)
-    check_channels(channels, 3)
+    """GaitSet from a config's `backbone_args`; OU-MVLP has channels 64, 128, 256.
+
+    bnneck: classifies, which the published network does not.
+    """
+    if not bnneck:
+        no_classifier("gaitset", num_classes)
+    check_channels(channels, max(len(channels), 3))
     at_least(
         1,
         method_args__backbone_args__bins=min(bins, default=0),
         method_args__backbone_args__features=features,
     )
-    return GaitSet(tuple(channels), tuple(bins), features, dtype)
+    return GaitSet(num_classes, tuple(channels), tuple(bins), features, dtype)
 
 
 def check_channels(channels: Sequence[int], count: int) -> None:

@@ -86,3 +86,20 @@ def test_half_precision():
 def test_sizes_that_make_no_network(num_classes, args, line):
     with pytest.raises(GaitError, match=line):
         make(num_classes, jnp.float32, **args)
+
+
+def test_four_blocks_and_a_neck(x):
+    """More channels at the size of the third block; the embeddings stay as they are."""
+    mask = jnp.ones((4, 5))
+    wide = SMALL | {"channels": (3, 4, 5, 7)}
+    plain, neck = (
+        make(0, jnp.float32, **wide),
+        make(2, jnp.float32, bnneck=True, **wide),
+    )
+    variables = small_networks.some_variables(neck, x, mask)
+    assert variables["params"]["global4"] and variables["params"]["fcs"]
+    out = jax.jit(functools.partial(neck.apply, variables, train=False))(x, mask)
+    assert out["logits"].shape == (4, 6, 2)
+    params = {k: v for k, v in variables["params"].items() if k != "necks"}
+    bare = jax.jit(functools.partial(plain.apply, {"params": params}, train=False))
+    np.testing.assert_array_equal(out["embeddings"], bare(x, mask)["embeddings"])
