@@ -47,8 +47,11 @@ def topk(
             f"{num_gallery}; lower k"
         )
     block = min(block, num_gallery)
-    hidden = jnp.zeros((1, 1), bool) if exclude is None else jnp.asarray(exclude)
-    blocks = _blocks(gallery, block), _hidden_blocks(hidden, num_gallery, block)
+    items, hidden = _divided(gallery, exclude, block)
+    blocks = (
+        items.reshape(-1, block, *items.shape[1:]),  # [blocks,block,p,d]
+        hidden.reshape(len(hidden), -1, block).swapaxes(0, 1),  # [blocks,.,block]
+    )
 
     def merge(best, one):
         items, hidden, start = one
@@ -256,17 +259,3 @@ def _first(one: Best, two: Best | None, k: int) -> Best:
         one = tuple(jnp.concatenate(pair, 1) for pair in zip(one, two, strict=True))
     far, index = jax.lax.sort(one, dimension=1, num_keys=2)
     return far[:, :k], index[:, :k]
-
-
-def _blocks(gallery: jax.Array, block: int) -> jax.Array:
-    """[g,p,d] -> [blocks,block,p,d], the last one filled up with zeros."""
-    gallery = jnp.pad(gallery, ((0, -gallery.shape[0] % block), (0, 0), (0, 0)))
-    return gallery.reshape(-1, block, *gallery.shape[1:])
-
-
-def _hidden_blocks(hidden: jax.Array, num_gallery: int, block: int) -> jax.Array:
-    """What a probe may not find, filling too: [.,g] -> [blocks,.,block]."""
-    hidden = jnp.broadcast_to(hidden, (hidden.shape[0], num_gallery))
-    filling = ((0, 0), (0, -num_gallery % block))
-    hidden = jnp.pad(hidden, filling, constant_values=True)
-    return hidden.reshape(hidden.shape[0], -1, block).swapaxes(0, 1)
