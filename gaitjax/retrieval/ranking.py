@@ -153,8 +153,18 @@ def _nearest(probe, gallery, hidden, k: int, metric: str) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames="metric")
 def _sort(probe, gallery, hidden, metric: str) -> jax.Array:
-    """Equal distances come lower place first, as in `topk`."""
+    return sort_distances(probe, gallery, hidden, metric)[1]
+
+
+def sort_distances(
+    probe: jax.Array, gallery: jax.Array, hidden: jax.Array, metric: str
+) -> tuple[jax.Array, jax.Array]:
+    """Within a program: distances f32[b,g] and places i32[b,g], nearest first.
+
+    hidden: as in `sort_gallery`; inf. Equal distances come lower place first, as in
+    `topk`.
+    """
     far = distance.distances(probe, gallery, metric)
     far = jnp.where(hidden, jnp.inf, far)
     place = jax.lax.broadcasted_iota(jnp.int32, far.shape, 1)
-    return jax.lax.sort((far, place), dimension=1, num_keys=1, is_stable=True)[1]
+    return jax.lax.sort((far, place), dimension=1, num_keys=1, is_stable=True)

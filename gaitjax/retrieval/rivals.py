@@ -20,7 +20,6 @@ import numpy as np
 from scipy import sparse
 
 from gaitjax.errors import GaitError
-from gaitjax.ops import distance
 from gaitjax.retrieval import kreciprocal, ranking
 
 
@@ -227,10 +226,7 @@ def _resort(
     probe, flat_probe, gallery, flat_gallery, hidden, temperature, k: int, metric: str
 ) -> jax.Array:
     """One block of probes: i32[b,g]."""
-    far = distance.distances(probe, gallery, metric)
-    far = jnp.where(hidden, jnp.inf, far)  # [b,g]
-    place = jax.lax.broadcasted_iota(jnp.int32, far.shape, 1)
-    far, place = jax.lax.sort((far, place), dimension=1, num_keys=1, is_stable=True)
+    far, place = ranking.sort_distances(probe, gallery, hidden, metric)
     first, rest = place[:, :k], place[:, k:]
     valid = jnp.isfinite(far[:, :k])
     score = blur(flat_probe, flat_gallery[first], valid, temperature)
