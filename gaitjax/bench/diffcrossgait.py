@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from configs import sustech1k
-from gaitjax.bench.measure import Row, figure, interleaved, row
+from gaitjax.bench.measure import Row, figure, interleaved, ratios, row
 from gaitjax.methods import api
 from gaitjax.runtime import mesh, weights
 from gaitjax.runtime.optim import make_optimizer
@@ -140,8 +140,7 @@ def timed(label: str, pair: Mapping[str, Network], times: int) -> Iterator[Row]:
         text = f"{label}: training step, {name}"
         yield row(text, "ms", [1e3 * value for value in values])
         yield figure(f"{text}, peak memory", "MiB", _memory(steps[name]))
-    both = zip(took["on"], took["off"], strict=True)
-    more = [100 * (on / off - 1) for on, off in both]
+    more = [100 * (times - 1) for times in ratios(took, "on", "off")]
     yield row(f"{label}: training step, overhead", "% time", more)
 
 

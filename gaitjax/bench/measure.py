@@ -56,6 +56,11 @@ def interleaved(
     return took
 
 
+def ratios(took: Mapping[str, Sequence[float]], name: str, of: str) -> list[float]:
+    """How many times as long as `of` one took, turn by turn."""
+    return [one / base for one, base in zip(took[name], took[of], strict=True)]
+
+
 def figure(what: str, unit: str, value: float | None) -> Row:
     """What is counted rather than timed, and so has no spread."""
     return Row(what, unit, value, value, value)

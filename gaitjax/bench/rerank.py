@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from gaitjax.bench.measure import Row, interleaved, row
+from gaitjax.bench.measure import Row, interleaved, ratios, row
 from gaitjax.methods.cargait import ReRanker
 from gaitjax.ops import topk
 from gaitjax.retrieval import kreciprocal, rivals
@@ -31,11 +31,10 @@ def rows(took: dict[str, list[float]], q: int, label: str) -> Iterator[Row]:
     """took: seconds for all probes, by name; `cargait` is what ratios are of."""
     for name, seconds in took.items():
         yield row(f"{label}: {name}", "ms/probe", [1e3 * s / q for s in seconds])
-    for name, seconds in took.items():
+    for name in took:
         if name not in ("cargait", "base top-10"):
-            pairs = zip(seconds, took["cargait"], strict=True)
-            ratios = [there / here for there, here in pairs]
-            yield row(f"{label}: {name} / cargait", "times", ratios)
+            more = ratios(took, name, "cargait")
+            yield row(f"{label}: {name} / cargait", "times", more)
 
 
 def methods(

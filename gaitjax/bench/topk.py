@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from gaitjax.bench.measure import Row, figure, interleaved, row
+from gaitjax.bench.measure import Row, figure, interleaved, ratios, row
 from gaitjax.bench.rerank import people
 from gaitjax.ops import topk
 
@@ -36,9 +36,8 @@ def rows(q: int, g: int, p: int, d: int, times: int) -> Iterator[Row]:
     for name, seconds in took.items():
         yield row(f"{label}: {name}", "ms", [1e3 * s for s in seconds])
         if name != "gaitjax":
-            pairs = zip(seconds, took["gaitjax"], strict=True)
-            ratios = [there / here for there, here in pairs]
-            yield row(f"{label}: {name} / gaitjax", "times", ratios)
+            more = ratios(took, name, "gaitjax")
+            yield row(f"{label}: {name} / gaitjax", "times", more)
     if p == 1 and "faiss" not in took:
         yield figure(f"{label}: faiss-cpu (pip install faiss-cpu)", "ms", None)
 

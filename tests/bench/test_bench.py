@@ -18,6 +18,11 @@ def test_rates_are_things_per_second(monkeypatch):
     assert len(calls) == 1  # the warm-up; the others were replaced
 
 
+def test_ratios_are_of_the_same_turn():
+    took = {"ours": [1.0, 2.0], "theirs": [3.0, 1.0]}
+    assert measure.ratios(took, "theirs", "ours") == [3.0, 0.5]
+
+
 def test_data_reports_every_figure(tmp_path):
     rows = [*data._opening(tmp_path / "a", 300, 1), *data._preparing(tmp_path, 6, 1)]
     assert [row.unit for row in rows] == [
