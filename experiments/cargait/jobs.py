@@ -11,6 +11,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from gaitjax.bench.study import args
+
 SEEDS = (0, 1, 2)
 BACKBONES = ("gaitbase", "gaitset", "deepgaitv2")
 DEPTH = 10  # K of the recipe
@@ -77,11 +79,6 @@ class Job:
         """The base's, in configs/zoo."""
         usual = f"{self.backbone}_{self.twin}"
         return TWINS[self.twin].configs.get(self.backbone, usual)
-
-
-def args(**values: Any) -> dict[str, Any]:
-    """Changes of `method_args`."""
-    return {f"method_args.{key}": value for key, value in values.items()}
 
 
 def ablation_rows() -> dict[str, dict[str, Any]]:

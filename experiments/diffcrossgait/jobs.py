@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from gaitjax.bench.study import args
+
 SEEDS = (0, 1, 2)
 ELEVATIONS = (0, 15, 30, 45, 60)  # degrees, where the paper's own study looks
 
@@ -30,11 +32,6 @@ class Job:
     def name(self) -> str:
         """The folder of the run."""
         return f"{self.row}-seed{self.seed}"
-
-
-def args(**values: Any) -> dict[str, Any]:
-    """Changes of `method_args`."""
-    return {f"method_args.{key}": value for key, value in values.items()}
 
 
 def shared_stages(scale: str) -> int:

@@ -79,6 +79,11 @@ def append(out: pathlib.Path, record: dict[str, Any]) -> None:
     write_atomically(out, "[\n" + ",\n".join(lines) + "\n]\n")
 
 
+def args(**values: Any) -> dict[str, Any]:
+    """Changes of a config's `method_args`, by dotted key."""
+    return {f"method_args.{key}": value for key, value in values.items()}
+
+
 def spent(folder: pathlib.Path, more: float = 0.0) -> float:
     """Seconds that a run has taken in all its stretches, after adding `more`."""
     path = folder / "seconds.json"
