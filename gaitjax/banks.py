@@ -57,7 +57,7 @@ def open_banked(run: Run, state: TrainState) -> Banked:
 def check_val_best(run: Run, state: TrainState, banked: Banked) -> None:
     """`ckpt.best` names something that the method measures: now, not at the first
     save."""
-    batch = next(bank_batches(run, banked, "val", 0, 1))
+    batch = next(val_batches(run, banked, 1))
     found = jax.eval_shape(
         run.method.validate, state.eval_params, state.model_state, batch
     )
@@ -105,10 +105,17 @@ def bank_sampler(
 
 
 def bank_batches(
-    run: Run, banked: Banked, part: str, start: int, stop: int
+    run: Run,
+    banked: Banked,
+    sampler: Callable[[int], np.ndarray],
+    start: int,
+    stop: int,
+    part: str = "train",
 ) -> Iterator[dict[str, np.ndarray]]:
-    """This process's share of the batches of steps start..stop-1."""
-    sampler = bank_sampler(run, banked, part)
+    """This process's share of the batches of steps start..stop-1.
+
+    sampler: see `bank_sampler`, of the same part.
+    """
     size = len(sampler(start))
     if size % run.mesh.size:
         raise GaitError(
@@ -126,10 +133,18 @@ def bank_batches(
     )
 
 
+def val_batches(
+    run: Run, banked: Banked, number: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """The first batches of the validation people."""
+    sampler = bank_sampler(run, banked, "val")
+    return bank_batches(run, banked, sampler, 0, number, "val")
+
+
 def validate(run: Run, state: TrainState, banked: Banked) -> dict[str, float]:
     """{"val/...": mean of what the method measures on the validation people}."""
     found = []
-    for batch in bank_batches(run, banked, "val", 0, VAL_BATCHES):
+    for batch in val_batches(run, banked, VAL_BATCHES):
         batch = mesh.to_devices(batch, run.mesh)
         values = run.validate_fn(state.eval_params, state.model_state, batch)
         found.append(jax.device_get(values))

@@ -209,7 +209,7 @@ def make_batches(
     """This process's rows of the batches from step `start` on."""
     data, method, stop = run.data, run.method, run.options.steps
     if banked:
-        return bank_batches(run, banked, "train", start, stop)
+        return bank_batches(run, banked, sampler, start, stop)
     optional = [key for key in method.optional_keys if key in data.train.modalities]
     return pipeline.train_batches(
         data,
