@@ -174,9 +174,7 @@ def _load(
     opened.close()
     if saved.get("ema") is not None:
         saved = {**saved, "params": saved["ema"]}
-    lines = checkpoint.differences(saved, like)
-    wanted = set(checkpoint.names(like))
-    lines = [line for line in lines if line.partition(" ")[0] in wanted]
+    lines = checkpoint.differences(saved, like, checkpoint.names(like))
     if lines:
         raise GaitError(
             f"the base {folder} does not fit its own config: {'; '.join(lines[:6])}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -213,11 +213,16 @@ def open_checkpoints(
     return Checkpoints(workdir, every=every, keep=keep, best=best)
 
 
-def differences(saved: Any, wanted: Any) -> list[str]:
-    """A line for every array that only one side has, or whose shapes differ."""
+def differences(
+    saved: Any, wanted: Any, among: Collection[str] | None = None
+) -> list[str]:
+    """A line for every array that only one side has, or whose shapes differ.
+
+    among: the names that matter, by default all.
+    """
     saved, wanted = _named_shapes(saved), _named_shapes(wanted)
     lines = []
-    for name in sorted(saved.keys() | wanted.keys()):
+    for name in sorted(saved.keys() | wanted.keys() if among is None else among):
         there, here = saved.get(name), wanted.get(name)
         if there != here:
             lines.append(f"{name} ({there or 'absent'} there, {here or 'absent'} here)")

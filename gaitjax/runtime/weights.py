@@ -104,8 +104,7 @@ def fill(saved: Any, like: TrainState, needed: set[str], where: Any) -> TrainSta
     needed: names that must be there in the right shape (see `used_arrays`).
     """
     wanted = {"params": like.params, "model_state": like.model_state}
-    lines = checkpoint.differences(saved, wanted)
-    lines = [line for line in lines if line.partition(" ")[0] in needed]
+    lines = checkpoint.differences(saved, wanted, needed)
     if lines:
         raise GaitError(
             f"{where} does not fit its own method: {'; '.join(lines[:6])}; convert or "
