@@ -25,6 +25,7 @@ from gaitjax.data.index import Index
 from gaitjax.data.pipeline import embed_batches
 from gaitjax.data.records import Split
 from gaitjax.errors import GaitError
+from gaitjax.files import replacing
 from gaitjax.report import embedding_map, html, saliency, tables
 from gaitjax.retrieval import protocols, ranking, rerank, search
 from gaitjax.run import (
@@ -367,8 +368,8 @@ def write_embeddings(
     labels = {
         key: getattr(index, key) for key in ("subject", "condition", "view", "take")
     }
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **{f"embedding_{k}": v for k, v in views.items()}, **labels)
-    partial.replace(path)
+    arrays = {f"embedding_{view}": x for view, x in views.items()}
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays, **labels)
     shapes = ", ".join(f"{view} {list(x.shape)}" for view, x in views.items())
     print(f"embeddings [n, parts, dims] of {shapes}: {path}")

@@ -24,6 +24,7 @@ from gaitjax.data import pipeline
 from gaitjax.data.builders.twins import twins
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
+from gaitjax.files import write_atomically
 from gaitjax.run import (
     Run,
     TrainOptions,
@@ -37,7 +38,7 @@ from gaitjax.runtime.base import base_arguments, must_train
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.preempt import Preemption
 from gaitjax.runtime.state import TrainState, stream
-from gaitjax.runtime.workdir import lock_workdir, write_atomically
+from gaitjax.runtime.workdir import lock_workdir
 
 
 def train(

@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
-import json
 import os
 import sys
 
 from gaitjax.errors import GaitError
+from gaitjax.files import write_json
 from gaitjax.report.tables import aligned
 from gaitjax.runtime.environment import environment
-from gaitjax.runtime.workdir import write_atomically
 
 SUBJECTS = ("data", "diffcrossgait", "rerank", "topk")
 
@@ -47,7 +46,7 @@ def main() -> None:
             "machine": machine,
             "rows": [dataclasses.asdict(row) for row in rows],
         }
-        write_atomically(options.json, json.dumps(content, indent=1) + "\n")
+        write_json(options.json, content)
 
 
 def spelt(value: float | None) -> str:

@@ -17,8 +17,8 @@ import numpy as np
 
 from gaitjax.data.index import Index
 from gaitjax.errors import GaitError
+from gaitjax.files import write_atomically
 from gaitjax.retrieval.submission import grew_submission
-from gaitjax.runtime.workdir import write_atomically
 
 
 def main() -> None:

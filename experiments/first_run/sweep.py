@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from gaitjax.runtime.workdir import write_atomically
+from gaitjax.files import write_atomically
 
 HERE = pathlib.Path(__file__).parent
 SEEDS = (0, 1, 2)

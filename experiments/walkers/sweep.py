@@ -19,7 +19,7 @@ import sys
 import time
 
 from gaitjax import walkers
-from gaitjax.runtime.workdir import write_atomically
+from gaitjax.files import write_atomically
 
 HERE = pathlib.Path(__file__).parent
 NARROW, CROSS = "configs/walkers.py", "configs/sustech1k_crossmodal.py:walkers"

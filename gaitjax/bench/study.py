@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gaitjax.runtime.workdir import write_atomically
+from gaitjax.files import write_atomically
 
 Command = Callable[[Any], list[str]]
 Collect = Callable[[Any], dict[str, Any] | None]

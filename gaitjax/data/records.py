@@ -17,6 +17,7 @@ import numpy as np
 from gaitjax.data import schema
 from gaitjax.data.index import Index
 from gaitjax.errors import GaitError
+from gaitjax.files import replacing
 
 
 def data_root(directory: str | None = None) -> pathlib.Path:
@@ -171,9 +172,8 @@ def write_sidecar(
     arrays = {key: np.array(columns[key], np.str_) for key in schema.LABELS}
     frames = np.array(columns["num_frames"], np.int32)
     path = folder / f"index_{name}.npz"
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **arrays, num_frames=frames, extra=json.dumps(extra))
-    partial.replace(path)
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays, num_frames=frames, extra=json.dumps(extra))
 
 
 def _read_columns(

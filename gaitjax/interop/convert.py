@@ -17,6 +17,7 @@ import yaml
 
 from gaitjax.arguments import check, defaults, hints
 from gaitjax.errors import GaitError
+from gaitjax.files import replacing
 from gaitjax.interop.opengait import (
     BUFFERS,
     Network,
@@ -108,9 +109,8 @@ def convert_back(workdir: str | os.PathLike, out: str | os.PathLike) -> str:
     state |= buffers_of(state, step)
     if out.suffix != ".npz":
         raise GaitError(f"{out}: expected a name that ends in .npz")
-    partial = out.with_suffix(".partial.npz")
-    np.savez(partial, **state)
-    partial.replace(out)
+    with replacing(out) as partial, partial.open("wb") as file:
+        np.savez(file, **state)
     return f"{out}: {len(state)} arrays of {args['backbone']}, step {step}"
 
 

@@ -6,9 +6,9 @@ import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
+from gaitjax.files import write_atomically
 from gaitjax.report import elements, plots, tables
 from gaitjax.report.saved import Saved, read_run, short_names
-from gaitjax.runtime.workdir import write_atomically
 
 
 def write_comparison(

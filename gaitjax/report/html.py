@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from gaitjax.files import write_atomically
 from gaitjax.report import elements, pictures, plots, tables
 from gaitjax.report.embedding_map import EmbeddingMap
 from gaitjax.report.pictures import Frames
 from gaitjax.retrieval.rank_lists import RankList
 from gaitjax.retrieval.search import Evaluation
 from gaitjax.retrieval.verification import Distances, OpenSet, dir_at_far
-from gaitjax.runtime.workdir import write_atomically
 
 # Chosen: rank lists on a page, of some 20 kB each; large figures; open heat maps.
 NUM_PICTURES, NUM_CARDS, NUM_TABLES = 120, 16, 4

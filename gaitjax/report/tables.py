@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gaitjax.files import write_atomically
 from gaitjax.retrieval.search import Evaluation
-from gaitjax.runtime.workdir import write_atomically
 
 UNDEFINED = "n/a"
 

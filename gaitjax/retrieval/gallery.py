@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
+from gaitjax import files
 from gaitjax.arguments import at_least
 from gaitjax.errors import GaitError
 from gaitjax.retrieval import streaming
@@ -74,8 +75,8 @@ class Gallery:
         about |= {"rows": 0, "threshold": None}
         with (folder / EMBEDDINGS).open("wb") as file:
             _write_header(file, 0, shape)
-        _write_json(folder / LABELS, {"names": [], "sequences": []})
-        _write_json(folder / ABOUT, about)
+        files.write_json(folder / LABELS, {"names": [], "sequences": []})
+        files.write_json(folder / ABOUT, about)
         return cls.open(folder)
 
     @classmethod
@@ -111,7 +112,7 @@ class Gallery:
 
     def save(self) -> None:
         """Writes `about`, such as another threshold."""
-        _write_json(self.folder / ABOUT, self.about)
+        files.write_json(self.folder / ABOUT, self.about)
 
     def add(
         self,
@@ -150,7 +151,7 @@ class Gallery:
         self.names = [*self.names, *map(str, names)]
         self.sequences = [*self.sequences, *map(str, sequences)]
         labels = {"names": self.names, "sequences": self.sequences}
-        _write_json(self.folder / LABELS, labels)
+        files.write_json(self.folder / LABELS, labels)
         self.about = {**self.about, "rows": rows}
         self.save()
         self.embeddings = _map(self.folder / EMBEDDINGS, rows, tuple(shape))
@@ -264,10 +265,3 @@ def _read_json(path: pathlib.Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise GaitError(f"cannot read {path}: {error}; copy it again") from error
-
-
-def _write_json(path: pathlib.Path, content: Any) -> None:
-    """The old file or the new one, never half."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from tensorboardX import SummaryWriter
 
-from gaitjax.runtime.workdir import write_atomically
+from gaitjax.files import write_atomically
 
 
 class MetricsLog:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from gaitjax.errors import GaitError
+from gaitjax.files import write_atomically
 
 MIN_FREE_BYTES = 64 << 20
 
@@ -108,17 +109,6 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
         else:
             leaves[prefix + key] = value
     return leaves
-
-
-def write_atomically(path: str | os.PathLike, text: str) -> None:
-    """Writes a file that is either the old one or the new one, never half."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _is_free(key: str) -> bool:

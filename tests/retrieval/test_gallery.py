@@ -190,7 +190,7 @@ def test_files_cut_short_are_refused(made):
 def test_an_interrupted_addition_leaves_what_was_there(made, monkeypatch, fails_at):
     """Embeddings are on disk, then the labels or about.json cannot be written."""
     opened, x, names, _ = made
-    write, calls = galleries._write_json, []
+    write, calls = galleries.files.write_json, []
 
     def failing(*args):
         calls.append(args)
@@ -199,7 +199,7 @@ def test_an_interrupted_addition_leaves_what_was_there(made, monkeypatch, fails_
         write(*args)
 
     more = np.float32(7 + np.arange(32).reshape(2, *SHAPE))
-    monkeypatch.setattr(galleries, "_write_json", failing)
+    monkeypatch.setattr(galleries.files, "write_json", failing)
     with pytest.raises(OSError, match="full"):
         opened.add(more, ["Ann", "Bob"], network=NETWORK)
     monkeypatch.undo()

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from gaitjax.data import schema
 from gaitjax.data.records import write_sidecar
 from gaitjax.errors import GaitError
+from gaitjax.files import replacing
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -143,9 +144,8 @@ def _make_part(
     if not path.exists():
         buffer = io.BytesIO()
         np.savez(buffer, **fn(number))
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_bytes(zlib.compress(buffer.getbuffer(), 1))
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_bytes(zlib.compress(buffer.getbuffer(), 1))
     return path
 
 

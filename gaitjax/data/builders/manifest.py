@@ -5,10 +5,13 @@ from __future__ import annotations
 import collections
 import csv
 import dataclasses
+import io
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+
+from gaitjax.files import write_atomically
 
 FILE = "manifest.tsv"
 SHORT = 15  # frames; chosen: half of the usual training clip
@@ -38,12 +41,11 @@ class Row:
 
 def write(path: pathlib.Path, rows: Iterable[Row]) -> None:
     """Writes the table, tabs between columns, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, delimiter="\t", lineterminator="\n")
-        table.writerow([field.name for field in dataclasses.fields(Row)])
-        table.writerows(dataclasses.astuple(row) for row in rows)
-    partial.replace(path)
+    text = io.StringIO()
+    table = csv.writer(text, delimiter="\t", lineterminator="\n")
+    table.writerow([field.name for field in dataclasses.fields(Row)])
+    table.writerows(dataclasses.astuple(row) for row in rows)
+    write_atomically(path, text.getvalue())
 
 
 def read(path: pathlib.Path) -> list[Row]:

@@ -31,7 +31,6 @@ from gaitjax.data.builders.parts import (
     parts_of,
     rows_of,
     shard_of,
-    write_json,
 )
 from gaitjax.data.builders.recipe import Recipe, make_recipe
 from gaitjax.data.builders.source import (
@@ -44,6 +43,7 @@ from gaitjax.data.builders.source import (
 )
 from gaitjax.data.topology import FILE, read
 from gaitjax.errors import GaitError
+from gaitjax.files import write_json
 
 NEEDS_PROBES = ("gait3d", "freegait")  # their protocols search with a published list
 

@@ -19,6 +19,7 @@ from gaitjax.data.builders.reading import read_sequence
 from gaitjax.data.builders.recipe import Recipe
 from gaitjax.data.builders.source import Found
 from gaitjax.errors import GaitError
+from gaitjax.files import replacing, write_json
 
 SMALLEST_PART, MOST_PARTS = 64, 256  # sequences of a part, parts of a split; chosen
 
@@ -54,12 +55,11 @@ def convert_part(part: Part, recipe: Recipe, folder: pathlib.Path | None) -> lis
             records.append(record)
     if folder:
         path = shard_of(part, folder)
-        partial = path.with_suffix(".partial")
-        writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1")
-        for record in records:
-            writer.write(record)
-        writer.close()
-        partial.replace(path)
+        with replacing(path) as partial:
+            writer = array_record_module.ArrayRecordWriter(str(partial), "group_size:1")
+            for record in records:
+                writer.write(record)
+            writer.close()
         write_json(path.with_suffix(".json"), [dataclasses.astuple(r) for r in rows])
     return rows
 
@@ -128,9 +128,3 @@ def is_done(part: Part, folder: pathlib.Path) -> bool:
     rows = rows_of(part, folder)
     same = [row.path for row in rows] == [one.path for one in part.found]
     return same and not manifest.failed(rows)
-
-
-def write_json(path: pathlib.Path, content: object) -> None:
-    partial = path.with_suffix(".json_partial")
-    partial.write_text(json.dumps(content, indent=1))
-    partial.replace(path)
