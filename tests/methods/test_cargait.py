@@ -28,7 +28,7 @@ def make(shapes=None, bases=True, **options):
         shapes=shapes or {"sils": (PARTS, DIMS)},
         embed=lambda arrays, batch: {"sils": batch["sils"] * arrays["scale"]},
     )
-    info = api.Info(4, {"sils": (64, 44)}, {"base": frozen} if bases else {})
+    info = api.Info(4, {"sils": (64, 44)}, bases={"base": frozen} if bases else {})
     return api.make("cargait", info, {**SMALL, **options})
 
 
