@@ -10,8 +10,10 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from gaitjax.errors import GaitError
 
@@ -76,6 +78,21 @@ def between(low: float, high: float, **given: float | None) -> None:
         if value is not None and not low <= value <= high:
             key = name.replace("__", ".")
             raise GaitError(f"{key}: expected {low} to {high}, got {value}; change it")
+
+
+def finite(what: str, embedding: np.ndarray, names: Sequence[str], maker: str) -> None:
+    """Raises GaitError where a row of f32[n,p,d] has a NaN or an infinity.
+
+    It would be nearest to nobody, and nobody would know. names: of the rows. maker:
+    what made them all, for the message.
+    """
+    bad = np.flatnonzero(~np.isfinite(embedding).all((1, 2)))
+    if len(bad):
+        raise GaitError(
+            f"{what}: {len(bad)} of {len(embedding)} sequences are NaN or infinite, "
+            f"the first is {names[bad[0]]} (row {bad[0]}); look at its frames, or at "
+            f"the {maker} if it is all of them"
+        )
 
 
 def unknown(key: str, known: Iterable[str], what: str = "key") -> str:

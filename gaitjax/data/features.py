@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from gaitjax.arguments import finite
 from gaitjax.errors import GaitError
 
 
@@ -52,7 +53,7 @@ def write_bank(
     about: for JSON. names: of the records, for the message about one that is NaN.
     """
     for view, array in views.items():
-        check_finite(view, array, names)
+        finite(f"the base's embeddings {view}", array, names, "base")
     # A name of its own: two runs on one base may be at it at the same time.
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -69,17 +70,6 @@ def write_bank(
         shutil.rmtree(partial)
         if not (folder / "about.json").exists():  # else the other run's has just come
             raise
-
-
-def check_finite(view: str, array: np.ndarray, names: np.ndarray) -> None:
-    """array f32[n, p, d]: a NaN would be nearest to nobody, and nobody would know."""
-    bad = np.flatnonzero(~np.isfinite(array).all((1, 2)))
-    if len(bad):
-        raise GaitError(
-            f"the base's embeddings {view}: {len(bad)} of {len(array)} sequences are "
-            f"NaN or infinite, the first is {names[bad[0]]} (row {bad[0]}); look at "
-            "its frames, or at the base if it is all of them"
-        )
 
 
 def open_bank(folder: pathlib.Path, about: Mapping[str, Any]) -> Bank | None:

@@ -21,7 +21,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gaitjax import files
-from gaitjax.arguments import at_least
+from gaitjax.arguments import at_least, finite
 from gaitjax.errors import GaitError
 from gaitjax.retrieval import streaming
 
@@ -129,7 +129,7 @@ class Gallery:
         """
         self.check_network(network)
         embeddings = np.asarray(embeddings, np.float32)
-        self._check(embeddings, list(names))
+        self._check_shape(embeddings)
         sequences = [""] * len(names) if sequences is None else list(sequences)
         if not len(names) == len(sequences) == len(embeddings):
             raise GaitError(
@@ -137,6 +137,7 @@ class Gallery:
                 f"{len(embeddings)} embeddings, {len(names)} names and "
                 f"{len(sequences)} sequences; give as many"
             )
+        finite("embeddings", embeddings, names, "checkpoint")
         rows = len(self) + len(embeddings)
         shape = self.about["shape"]
         with (self.folder / EMBEDDINGS).open("r+b") as file:
@@ -173,7 +174,9 @@ class Gallery:
         if not len(self):
             raise GaitError(f"the gallery {self.folder} is empty; enrol somebody first")
         probe = np.asarray(probe, np.float32)
-        self._check(probe, [f"probe {row}" for row in range(len(probe))])
+        self._check_shape(probe)
+        probes = [f"probe {row}" for row in range(len(probe))]
+        finite("embeddings", probe, probes, "checkpoint")
         note = ""
         if k > len(self):
             note = f"k = {k}, but the gallery has {len(self)} embeddings: all are shown"
@@ -202,19 +205,12 @@ class Gallery:
                 "take the run that it was made with, or make another gallery"
             )
 
-    def _check(self, embeddings: np.ndarray, names: Sequence[str]) -> None:
+    def _check_shape(self, embeddings: np.ndarray) -> None:
         shape = self.about["shape"]
         if embeddings.ndim != 3 or list(embeddings.shape[1:]) != shape:
             raise GaitError(
                 f"{self.folder} holds embeddings [n, {shape[0]}, {shape[1]}], got "
                 f"{list(embeddings.shape)}; embed with the network that made it"
-            )
-        bad = np.flatnonzero(~np.isfinite(embeddings).all((1, 2)))
-        if len(bad):
-            first = names[bad[0]] if bad[0] < len(names) else f"row {bad[0]}"
-            raise GaitError(
-                f"{len(bad)} of {len(embeddings)} embeddings are NaN or infinite, the "
-                f"first is of {first}; look at its frames, or at the checkpoint"
             )
 
 

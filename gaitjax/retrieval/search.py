@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gaitjax.arguments import finite
 from gaitjax.errors import GaitError
 from gaitjax.retrieval import breakdowns, ranking
 from gaitjax.retrieval.protocols import Labels, Protocol, Rule, column, rows_of
@@ -275,13 +276,7 @@ def _check_rows(name: str, embedding: np.ndarray, index: Labels) -> None:
             f"embeddings {name} want shape [{len(index)}, parts, dims], one row per "
             f"row of the index, got {list(shape)}; embed this index's split"
         )
-    bad = np.flatnonzero(~np.isfinite(embedding).all((1, 2)))
-    if len(bad):
-        raise GaitError(
-            f"embeddings {name}: {len(bad)} of {len(index)} sequences are NaN or "
-            f"infinite, the first is {index.names[bad[0]]} (row {bad[0]}); look at "
-            "its frames, or at the checkpoint if it is all of them"
-        )
+    finite(f"embeddings {name}", embedding, index.names, "checkpoint")
 
 
 def _check_options(metric: str, ranks: Sequence[int], block: int) -> None:

@@ -133,7 +133,7 @@ def test_an_empty_gallery(tmp_path):
     [
         ({"embeddings": np.zeros((1, 3, 8))}, r"\[n, 2, 8\], got \[1, 3, 8\]"),
         ({"embeddings": np.zeros((2, 8))}, r"\[n, 2, 8\], got \[2, 8\]"),
-        ({"embeddings": np.full((1, *SHAPE), np.nan)}, "NaN .* the first is of Ann"),
+        ({"embeddings": np.full((1, *SHAPE), np.nan)}, "NaN .* the first is Ann"),
         ({"names": ["Ann", "Bob"]}, "1 embeddings, 2 names and 2 sequences"),
         ({"network": {**NETWORK, "digest": "xyz"}}, r"digest: abc there, xyz here\)"),
         ({"network": {**NETWORK, "frames": {"sils": (64, 64)}}}, "frames differ"),
@@ -154,7 +154,7 @@ def test_probes_that_do_not_fit(made):
     opened, *_ = made
     with pytest.raises(GaitError, match=r"\[n, 2, 8\], got \[1, 2, 4\]"):
         opened.search(np.zeros((1, 2, 4)))
-    with pytest.raises(GaitError, match="the first is of probe 1"):
+    with pytest.raises(GaitError, match="the first is probe 1"):
         opened.search(np.stack([np.zeros(SHAPE), np.full(SHAPE, np.inf)]))
 
 
