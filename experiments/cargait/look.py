@@ -24,7 +24,7 @@ from gaitjax.retrieval import protocols, ranking, search
 from gaitjax.retrieval.protocols import Labels, Protocol
 from gaitjax.retrieval.rank_lists import RankList
 from gaitjax.run import open_run, restore_model
-from gaitjax.runtime.workdir import write_atomically
+from gaitjax.files import write_atomically
 
 PICTURED = 2  # probes in ranks.png
 NUM_LISTS = 12  # a third of which are drawn without looking at their AP
