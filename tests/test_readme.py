@@ -9,10 +9,16 @@ import shlex
 import jax
 import numpy as np
 import pytest
+from helpers.layouts import write_tree
+from helpers.smpl import write_model
 
 from gaitjax import run as runs
 from gaitjax import walkers
+from gaitjax.data import smpl_file
+from gaitjax.data.builders import opengait
+from gaitjax.data.topology import Topology
 from gaitjax.runtime import shapes
+from tools import make_markers
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,7 +74,7 @@ def test_command_is_one_that_works(page, line):
 
 
 @pytest.mark.parametrize("page, options", OPTIONS)
-def test_options_in_tables_fit_the_first_config_of_their_page(page, options):
+def test_options_in_tables_fit_the_first_config_of_their_page(page, options, own_body):
     line = next(line for name, line in COMMANDS if name == page)
     config = importlib.import_module(_module(line)).get_config()
     for word in shlex.split(options):
@@ -76,7 +82,15 @@ def test_options_in_tables_fit_the_first_config_of_their_page(page, options):
     runs.check_config(config.to_dict())
     config = config.to_dict()
     frames = shapes.frame_shapes(config, walkers.frame_shapes())
-    shapes.make(config, 250, frames)
+    shapes.make(config, 250, frames, Topology({}, markers=np.arange(64)))
+
+
+@pytest.fixture
+def own_body(tmp_path, monkeypatch):
+    """A made-up SMPL file where the licensed one would be."""
+    monkeypatch.setenv("GAITJAX_DATA", str(tmp_path))
+    (tmp_path / "smpl").mkdir()
+    return write_model(tmp_path / "smpl" / smpl_file.NAMES[0], vertices=70)
 
 
 def _module(line):
@@ -96,6 +110,20 @@ def test_python_on_the_page_of_diffcrossgait_runs():
         jax.config.update("jax_disable_most_optimizations", False)
     assert 0 < names["value"] < np.inf
     assert np.abs(names["for_maps"]).max() > 0  # your encoders learn from it
+
+
+def test_python_on_the_page_of_meshgait_makes_meshes(own_body, tmp_path, monkeypatch):
+    source = write_tree(tmp_path / "tree", "gait3d")
+    builder = opengait.make_builder(tmp_path, "gait3d/sils+smpl", processes=1, **source)
+    opengait.prepare(builder)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/meshgait.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(code, {})
+    found = make_markers.load("MESHES.npz")
+    assert found["vertices"].shape[1:] == found["template"].shape == (70, 3)
+    assert found["joints"].shape == (len(found["vertices"]), 24, 3)
+    assert np.isfinite(found["vertices"]).all() and found["faces"].shape == (2, 3)
 
 
 def _set(config, key, text):
