@@ -135,6 +135,20 @@ def neighbours(
     return *found, largest
 
 
+def expanded(whole: sparse.csr_array, half: sparse.csr_array) -> sparse.csr_array:
+    """Each row's R(i,k1) and what it takes in: ones [n,n], [n,n] -> sparse [n,n].
+
+    whole, half: ones where i and j are k1- and k1/2-reciprocal. Being reciprocal is
+    mutual, so these matrices are their own transposes.
+    """
+    # |R(i,k1) and R(c,k1/2)| for the members c of R(i,k1): both contain c.
+    shared = (whole @ half).multiply(whole).tocsr()
+    # In whole numbers: two thirds themselves are not more than two thirds.
+    shared.data = (3 * shared.data > 2 * _counts(half)[shared.indices]) * np.float32(1)
+    shared.eliminate_zeros()
+    return (whole + shared @ half).tocsr()
+
+
 def stacked(
     blocks: Iterator[tuple[np.ndarray, np.ndarray]],
     probe: np.ndarray,
@@ -210,18 +224,8 @@ def _blocks(
 
 
 def _expanded(place: np.ndarray, k1: int) -> sparse.csr_array:
-    """Each row's R(i,k1) and what it takes in: i32[n,width] -> sparse [n,n].
-
-    Being reciprocal is mutual, so the matrices of R are their own transposes.
-    """
-    whole = _mutual(place[:, : k1 + 1])
-    half = _mutual(place[:, : round(k1 / 2) + 1])
-    # |R(i,k1) and R(c,k1/2)| for the members c of R(i,k1): both contain c.
-    shared = (whole @ half).multiply(whole).tocsr()
-    # In whole numbers: two thirds themselves are not more than two thirds.
-    shared.data = (3 * shared.data > 2 * _counts(half)[shared.indices]) * np.float32(1)
-    shared.eliminate_zeros()
-    return (whole + shared @ half).tocsr()
+    """Each row's R(i,k1) and what it takes in: i32[n,width] -> sparse [n,n]."""
+    return expanded(_mutual(place[:, : k1 + 1]), _mutual(place[:, : round(k1 / 2) + 1]))
 
 
 def _mutual(place: np.ndarray) -> sparse.csr_array:
