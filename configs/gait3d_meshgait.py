@@ -62,7 +62,6 @@ def recipe(name: str, variant: str) -> ConfigDict:
         )
         config.data.args.modalities = ("sils", "joints", "markers", "vertices")
         config.data.update(p=8, k=4, frames=4, skip=0, flip=0.0, rotate=0.0)
-        config.data.update(p=8, k=4, frames=4, skip=0, flip=0.0, rotate=0.0)
         config.method_args.update(remat=False, supervised_frames=0)
         config.train.precision = "float32"
         config.log.every = 50

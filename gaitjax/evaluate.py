@@ -82,7 +82,11 @@ def export_run(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) 
     weights.write(
         partial,
         model,
-        {**config, "train": {**config["train"], "ema": None}},
+        {
+            **config,
+            "train": {**config["train"], "ema": None},
+            "method_args": {**config["method_args"], **run.method.inference_args},
+        },
         step=int(state.step),
         shapes=run.data.shapes(run.method.embed_keys),
         num_classes=len(run.data.names),

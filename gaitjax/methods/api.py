@@ -81,6 +81,8 @@ class Method:
       distances f32 [b, k], by which evaluation sorts the nearest ones again.
     predict(params, model_state, batch) -> what else the network says of a sequence, by
       name, for pictures and measurements; the loop does not call it.
+    inference_args: arguments of `make` that exported weights get, so that nothing is
+      wanted that only training needs.
     refresh(model_state, {view: f32 [N, p, d]}, round) -> labels i32 [N],
       model_state: new labels for the records that are trained on, -1 = not drawn.
     """
@@ -91,6 +93,7 @@ class Method:
     loss: Callable[[Tree, Tree, Batch, jax.Array], tuple[jax.Array, tuple[Tree, dict]]]
     embed: Callable[..., dict[str, jax.Array]]
     optional_keys: tuple[str, ...] = ()
+    inference_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     source: Callable[..., np.ndarray] | None = None
     prepare: Callable[..., Any] | None = None
     validate: Callable[[Tree, Tree, Batch], dict[str, jax.Array]] | None = None

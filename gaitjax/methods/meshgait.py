@@ -46,6 +46,7 @@ from gaitjax.ops import heatmap, smpl
 BOX = 2.0  # metres, as in VirtualMarker: a heat map's side
 JOINTS, MARKERS = 24, 64
 LABELS = ("joints", "markers", "vertices")
+NO_LABELS = dict(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0, smpl_model=None)
 Fusion = Literal["concat", "add", "2d", "3d"]
 
 
@@ -197,6 +198,7 @@ def make(
         loss=loss,
         embed=embed,
         predict=predict if labels else None,
+        inference_args=NO_LABELS,
     )
 
 

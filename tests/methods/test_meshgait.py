@@ -202,6 +202,19 @@ def test_inference_reads_no_label_and_runs_no_decoder(batch):
     assert views["sils"].shape == (N, 8, 4)
 
 
+def test_exported_weights_are_used_without_labels(batch):
+    """On a set that has silhouettes alone; the same embeddings."""
+    method, (params, stats) = make(), state_of()
+    bare = make(api.Info(2, {"sils": (64, 44)}), **method.inference_args)
+    assert bare.train_keys == ("sils",)
+    kept = {key: x for key, x in params.items() if key != "decoder"}
+    seen = {key: batch[key] for key in ("sils", "mask")}
+    found = jax.jit(bare.embed)(kept, stats, seen)["sils"]
+    np.testing.assert_array_equal(
+        found, jax.jit(method.embed)(params, stats, seen)["sils"]
+    )
+
+
 def test_predictions_are_the_body_of_training(batch):
     found = jax.jit(make().predict)(*state_of(), batch)
     assert found["vertices"].shape == (N, T, V, 3)
