@@ -22,12 +22,12 @@ from tqdm import tqdm
 
 from gaitjax.data import schema
 from gaitjax.data.index import Index
-from gaitjax.data.pipeline import embed_batches
+from gaitjax.data.pipeline import Data, embed_batches
 from gaitjax.data.records import Split
 from gaitjax.errors import GaitError
 from gaitjax.files import replacing
 from gaitjax.report import embedding_map, html, saliency, tables
-from gaitjax.retrieval import protocols, ranking, rerank, search
+from gaitjax.retrieval import clusters, protocols, ranking, rerank, search
 from gaitjax.run import (
     Run,
     embedding_arrays,
@@ -218,6 +218,14 @@ def headline_scores(
     """`scores` of a state on its way: only the first distance is searched."""
     headline = run.eval_options.distances[:1]
     return scores(evaluate_state(run, state, split, headline))
+
+
+def label_quality(data: Data, labels: np.ndarray) -> dict[str, float]:
+    """How a method's own labels agree with people, for the log: nothing that is trained
+    depends on it. labels: i32 per record of the training split, -1 for none."""
+    rows = data.train_rows
+    found = clusters.quality(labels[rows], data.train.index.subject[rows])
+    return {f"labels/{key}": value for key, value in found.items()}
 
 
 def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:

@@ -88,6 +88,7 @@ def train_loop(run: Run) -> TrainState:
                 labels = np.full(len(data.train), -1, np.int32)
                 labels[data.train_rows] = found
                 state = state.replace(model_state=mesh.to_all(new, run.mesh))
+                log.write(step, evaluate.label_quality(data, labels))
                 batches = None
             # Evaluate.
             if step > start and _due(step, options.eval_every):

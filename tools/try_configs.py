@@ -1,4 +1,4 @@
-"""Runs `:tiny` of configs, in one process: train, evaluate, report.
+"""Runs `:tiny` of configs, two at a time: train, evaluate, report.
 
 usage: python tools/try_configs.py [NAME ...]
 
@@ -9,13 +9,17 @@ recipe in configs/zoo/ were checked, on the real set and tiny.
 
 from __future__ import annotations
 
+import concurrent.futures
+import hashlib
 import importlib
 import itertools
+import json
+import multiprocessing
 import pathlib
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +37,7 @@ CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 # Networks with inputs of their own kinds, on sets that are quick to make; the others
 # are in configs/, or differ from these in the backbone alone.
 RUN = ("zoo/skeletongaitpp_grew", "zoo/smplgait_gait3d", "zoo/swingait_grew")
+PARALLEL = 2
 # Identities of the training sets (docs/datasets.md).
 CLASSES = {
     **{"casia_b": 74, "ccpg": 100, "gait3d": 3000},
@@ -42,10 +47,6 @@ CLASSES = {
 
 def main(names: list[str]) -> None:
     """Prints a line per config; the first failure ends it."""
-    flags.FLAGS.mark_as_parsed()
-    use_compile_cache()
-    # For a few steps of small networks, compiling is what takes time.
-    jax.config.update("jax_disable_most_optimizations", True)
     if not names:
         start = time.perf_counter()
         for name, variant in itertools.product(found("zoo"), ("", "tiny")):
@@ -56,8 +57,49 @@ def main(names: list[str]) -> None:
                 raise
         seconds = time.perf_counter() - start
         print(f"ok shapes of {len(found('zoo'))} recipes in {seconds:.0f} s")
-    for name in names or (*found(), *RUN):
-        run_tiny(name)
+    context = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        concurrent.futures.ProcessPoolExecutor(PARALLEL, context, set_up) as pool,
+    ):
+        groups = by_bases(names or [*found(), *RUN], folder)
+        for lines in pool.map(run_group, groups, itertools.repeat(folder)):
+            print(*lines, sep="\n", flush=True)
+
+
+def set_up() -> None:
+    """Of a process that trains."""
+    flags.FLAGS.mark_as_parsed()
+    use_compile_cache()
+    # For a few steps of small networks, compiling is what takes time.
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
+def by_bases(names: Sequence[str], folder: str) -> list[list[str]]:
+    """Configs that stand on the same network in one group: it is trained once."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        key = tuple(base["workdir"] for base in bases(load(name, "tiny"), folder))
+        groups.setdefault(key or (name,), []).append(name)
+    return list(groups.values())
+
+
+def bases(config: dict[str, Any], folder: str) -> list[dict[str, Any]]:
+    """What comes before a config's training, its workdirs moved into the folder."""
+    found = [base for _, base in base_arguments(config["method_args"])]
+    for base in found:
+        base["workdir"] = place(base["config"], folder)
+    train = config["train"]
+    if train["init_config"]:
+        train["init_from"] = place(train["init_config"], folder)
+        found.append({"workdir": train["init_from"], "config": train["init_config"]})
+    return found
+
+
+def place(config: Mapping[str, Any], folder: str) -> str:
+    """The same for the same config."""
+    text = json.dumps(config, sort_keys=True)
+    return f"{folder}/{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def found(folder: str = "") -> list[str]:
@@ -86,18 +128,26 @@ def check_shapes(config: Mapping[str, Any]) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
 
-def run_tiny(name: str) -> None:
+def run_group(names: Sequence[str], folder: str) -> list[str]:
+    """A line for each."""
+    return [run_tiny(name, folder) for name in names]
+
+
+def run_tiny(name: str, folder: str) -> str:
     """Trains, evaluates, reports."""
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as workdir:
-        config = load(name, "tiny")
-        for argument, base in base_arguments(config["method_args"]):
-            base["workdir"] = f"{workdir}/{argument}"
+    config = load(name, "tiny")
+    bases(config, folder)
+    workdir = pathlib.Path(folder) / "runs" / name
+    try:
         state = train(config, workdir)
-        if not (pathlib.Path(workdir) / "report.html").exists():
-            sys.exit(f"{name}:tiny left no report")
+    except Exception as error:
+        error.add_note(f"the config is {name}:tiny")
+        raise
+    if not (workdir / "report.html").exists():
+        sys.exit(f"{name}:tiny left no report")
     seconds = time.perf_counter() - start
-    print(f"ok {name}:tiny, {int(state.step)} steps in {seconds:.0f} s", flush=True)
+    return f"ok {name}:tiny, {int(state.step)} steps in {seconds:.0f} s"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,222 @@
+"""Selective Fusion (Ren et al., arXiv 2303.10772): recognition learnt without labels.
+
+Every round all sequences are embedded and clustered, and the clusters serve as people:
+a memory holds their centroids, a batch is drawn from them, and each embedding is drawn
+to its own centroid and away from all others (ClusterNCE; the baseline, Cluster-Contrast
+of Dai et al., ACCV 2022). The memory follows the embeddings. After some rounds two
+fusions begin:
+
+- clusters of one person in several clothes (SCF): what a cluster looks like in other
+  clothes says which other clusters move with it;
+- sequences seen from the front or the back (SSF): their clusters are dissolved, and the
+  sequences go to the nearest of the others, fewer at first.
+
+Nothing here sees a label of the set: `data.label = "none"`. What the paper leaves open
+is in docs/selective_fusion.md.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gaitjax.arguments import at_least, between
+from gaitjax.errors import GaitError
+from gaitjax.losses import contrast
+from gaitjax.methods.api import Batch, Info, Method, Tree
+from gaitjax.methods.supervised import as_input, check_input, make_backbone
+from gaitjax.ops import morphology
+from gaitjax.retrieval import clusters, fusion
+
+
+def make(
+    info: Info,
+    *,
+    dtype: jnp.dtype = jnp.float32,
+    backbone: str = "gaitset",
+    backbone_args: Mapping | None = None,
+    downsample: int = 1,
+    view_base: Mapping | None = None,
+    objective: Literal["clusters", "instances"] = "clusters",
+    round_steps: int = 50,
+    fusion_round: int | None = 50,
+    fuse_clothes: bool = True,
+    fuse_views: bool = True,
+    clusterer: Literal["infomap", "dbscan"] = "infomap",
+    neighbours: int = 40,
+    similarity: float = 0.7,
+    fused_similarity: float = 0.3,
+    smallest: int = 4,
+    eps: float = 0.5,
+    min_samples: int = 4,
+    capacity: int = 2048,
+    temperature: float = 0.05,
+    momentum_max: float = 0.5,
+    momentum_min: float = 0.1,
+    support: int = 2,
+    clothes: float = 0.5,
+    frontal_share: float = 0.8,
+    view_similarity: float = 0.7,
+    rate: float = 0.005,
+    adaptive: bool = True,
+) -> Method:
+    """view_base: a network that gives the classes of `data.label = "frontal"`, wanted
+    by fuse_views.
+
+    objective: `instances` is the rival without clusters (GaitSSB's way: two clips of a
+    sequence against those of others). round_steps: as train.refresh_every.
+    fusion_round: the first with fusion (None: never). clusterer, neighbours,
+    similarity, smallest, eps, min_samples: see `retrieval.clusters`; fused_similarity
+    takes the place of similarity in the rounds with fusion. capacity: places of the
+    memory. temperature, momentum_*: of ClusterNCE, see `losses.contrast`. support:
+    clusters that move together, itself included. clothes: probability of the
+    augmentation. frontal_share, view_similarity, rate, adaptive: of `fusion.dissolve`.
+    """
+    at_least(1, method_args__round_steps=round_steps, method_args__support=support)
+    at_least(1, method_args__neighbours=neighbours, method_args__capacity=capacity)
+    at_least(0, method_args__fusion_round=fusion_round, method_args__smallest=smallest)
+    between(0, 1, method_args__clothes=clothes, method_args__momentum_max=momentum_max)
+    between(0, 1, method_args__momentum_min=momentum_min)
+    check_input(info, "sils", downsample, "downsample")
+    views = fuse_views and fusion_round is not None and objective == "clusters"
+    frontal = info.bases.get("view_base")
+    if views and frontal is None:
+        raise GaitError(
+            "selective_fusion with fuse_views wants a classifier of views: set "
+            "method_args.view_base.workdir to a run with data.label=frontal, or "
+            "fuse_views=False"
+        )
+    model = make_backbone(backbone, backbone_args or {}, 0, dtype)
+
+    def features(params: Tree, stats: Tree, batch: Batch, train: bool) -> tuple:
+        """Embeddings [n, p, d], and the new statistics."""
+        x = as_input("sils", batch["sils"], downsample)
+        variables = {"params": params, **stats}
+        mutable = tuple(stats) if train else ()
+        out = model.apply(variables, x, batch["mask"], train=train, mutable=mutable)
+        return out[0]["embeddings"], out[1]
+
+    def init(rng: jax.Array, batch: Batch) -> tuple[Tree, Tree]:
+        x = as_input("sils", batch["sils"], downsample)
+        variables = dict(model.init(rng, x, batch["mask"], train=False))
+        params = variables.pop("params")
+        size = jax.eval_shape(lambda: features(params, variables, batch, False)[0])
+        memory = {
+            "centroids": jnp.zeros((capacity, size.shape[1] * size.shape[2])),
+            "filled": jnp.zeros(capacity),
+            # Of every cluster, those that move with it; -1 is none.
+            "support": jnp.full((capacity, support), -1, jnp.int32),
+        }
+        return params, {**variables, "memory": memory}
+
+    def loss(
+        params: Tree, model_state: Tree, batch: Batch, rng: jax.Array
+    ) -> tuple[jax.Array, tuple[Tree, dict]]:
+        kept = {k: model_state[k] for k in ("memory", "bases") if k in model_state}
+        stats = {k: v for k, v in model_state.items() if k not in kept}
+        found, stats = features(params, stats, batch, True)
+        q = contrast.flat_unit(found)  # [n, p d]
+        if objective == "instances":
+            total, values = contrast.instances(q, batch["label"])
+            metrics = {f"instances/{key}": value for key, value in values.items()}
+            return total, ({**kept, **stats}, metrics)
+        memory, label = kept["memory"], batch["label"]
+        total, values = contrast.cluster_nce(
+            q, memory["centroids"], memory["filled"], label, temperature
+        )
+        momentum = contrast.momentum(
+            batch["step"] % round_steps, round_steps, momentum_max, momentum_min
+        )
+        rows = memory["support"][label]  # [n, support]
+        centroids = contrast.update(
+            memory["centroids"], jax.lax.stop_gradient(q), rows, momentum
+        )
+        kept["memory"] = {**memory, "centroids": centroids}
+        metrics = {f"clusters/{key}": value for key, value in values.items()}
+        return total, ({**kept, **stats}, metrics)
+
+    def embed(
+        params: Tree, model_state: Tree, batch: Batch, rng: jax.Array | None = None
+    ) -> dict[str, jax.Array]:
+        stats = {k: v for k, v in model_state.items() if k not in ("memory", "bases")}
+        found = {"sils": features(params, stats, batch, False)[0]}
+        if rng is None or objective == "instances":
+            return found
+        if fuse_clothes and fusion_round is not None:
+            other = {**batch, "sils": dress(rng, batch["sils"], clothes)}
+            found["clothes"] = features(params, stats, other, False)[0]
+        if views:
+            (shown,) = frontal.embed(model_state["bases"]["view_base"], batch).values()
+            found["frontal"] = shown[..., 1:]
+        return found
+
+    def refresh(
+        model_state: Tree, seen: Mapping[str, np.ndarray], round_: int
+    ) -> tuple[np.ndarray, Tree]:
+        x = fusion.flat_unit(seen["sils"])
+        if objective == "instances":
+            return np.arange(len(x), dtype=np.int32), model_state
+        fused = fusion_round is not None and round_ >= fusion_round
+        labels = clusters.cluster(
+            clusterer,
+            x,
+            neighbours=neighbours,
+            similarity=fused_similarity if fused else similarity,
+            smallest=smallest,
+            eps=eps,
+            min_samples=min_samples,
+        )
+        if fused and views:
+            again = round_ > fusion_round  # so the memory is of a round with fusion
+            labels = fusion.dissolve(
+                x,
+                labels,
+                seen["frontal"][:, 0, 0] > 0.5,
+                epoch=round_ - fusion_round,
+                share=frontal_share,
+                similarity=view_similarity,
+                rate=rate,
+                adaptive=adaptive,
+                previous=int(np.sum(model_state["memory"]["filled"]))
+                if again
+                else None,
+            )
+        centroids = fusion.centroids(x, labels, capacity)
+        rows = fusion.alone(labels, capacity, support)
+        if fused and fuse_clothes:
+            y = fusion.flat_unit(seen["clothes"])
+            dressed = fusion.centroids(y, labels, capacity)
+            rows = fusion.supports(dressed, centroids, support)
+        memory = {
+            "centroids": centroids,
+            "filled": (np.arange(capacity) <= labels.max()).astype(np.float32),
+            "support": rows,
+        }
+        return labels, {**model_state, "memory": memory}
+
+    return Method(
+        train_keys=("sils",),
+        embed_keys=("sils",),
+        init=init,
+        loss=loss,
+        embed=embed,
+        refresh=refresh,
+        inference_args={"view_base": None, "fuse_views": False},
+    )
+
+
+def dress(rng: jax.Array, frames: jax.Array, probability: float) -> jax.Array:
+    """Each sequence u8 [n, t, h, w] in other clothes; which ones is a function of rng
+    and of the sequence, whatever else is in its batch and however it is padded."""
+    sums = frames.astype(jnp.uint32).sum((1, 2, 3))
+    keys = jax.vmap(functools.partial(jax.random.fold_in, rng))(sums)
+
+    def one(key: jax.Array, x: jax.Array) -> jax.Array:
+        return morphology.clothes(key, x[None], probability)[0]
+
+    return jax.vmap(one)(keys, frames)
