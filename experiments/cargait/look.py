@@ -18,13 +18,13 @@ import numpy as np
 from PIL import Image
 
 from gaitjax.evaluate import embed, eval_rows, reranks
+from gaitjax.files import write_atomically
 from gaitjax.methods import cargait
 from gaitjax.report.pictures import Frames, rank_list_picture
 from gaitjax.retrieval import protocols, ranking, search
 from gaitjax.retrieval.protocols import Labels, Protocol
 from gaitjax.retrieval.rank_lists import RankList
 from gaitjax.run import open_run, restore_model
-from gaitjax.files import write_atomically
 
 PICTURED = 2  # probes in ranks.png
 NUM_LISTS = 12  # a third of which are drawn without looking at their AP
