@@ -1,0 +1,138 @@
+"""What the study of Mesh-Gait trains: main rows by three seeds, the rest by one.
+
+A row is a name and what it changes in configs/*_meshgait.py:walkers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from gaitjax.bench.study import args
+
+SEEDS = (0, 1, 2)
+TWINS = ("oumvlp", "gait3d")
+STEPS = 600
+FRAMES = 128  # of a batch: people x sequences x frames of a clip
+SIDE, CLIP = 8, 4  # voxels and frames of the recipe
+# How strong silhouettes are spoilt at test time; 0 is as they are.
+SPOILT = {"noise": (0.02, 0.05, 0.1, 0.2), "occlusion": (0.125, 0.25, 0.375, 0.5)}
+BARE = args(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One training run. study: the table it belongs to; row: its line there.
+
+    changes: of the config, by dotted key. twin: it is trained on; elsewhere: it is
+    tested on the other one, too. start: the row that its weights are from, of the same
+    seed. spoilt: it is tested on spoilt silhouettes, too.
+    """
+
+    study: str
+    row: str
+    seed: int
+    changes: Mapping[str, Any]
+    twin: str = "oumvlp"
+    start: str | None = None
+    elsewhere: bool = False
+    spoilt: bool = False
+
+    @property
+    def name(self) -> str:
+        """The folder of the run."""
+        return f"{self.row}-seed{self.seed}"
+
+
+def alone() -> dict[str, Any]:
+    """The 2D branch, which has no parameter for the 3D branch's learning rate."""
+    return {**args(fusion="2d"), "optim.groups": ()}
+
+
+def main_rows() -> dict[str, dict[str, Any]]:
+    """The method, its branches, its rivals."""
+    return {
+        "2d": alone(),
+        "concat": {},
+        "unsupervised": BARE,
+        "3d": args(fusion="3d"),
+        "add": args(fusion="add"),
+    }
+
+
+def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
+    """One seed each, by study; each differs from `concat` by one thing."""
+    weights = {
+        "joint_weight": 10.0,
+        "marker_weight": 10.0,
+        "mesh_weight": 1.0,
+        "triplet_weight": 1.0,
+        "ce_weight": 1.0,
+    }
+    return {
+        # Of no sequence at all: `unsupervised`, the same but for parts without a use.
+        "labels": {
+            "labelled_25": args(labelled=0.25),
+            "labelled_05": args(labelled=0.05),
+        },
+        "choices": {
+            "alpha_5": args(alpha=5.0),
+            "alpha_10": args(alpha=10.0),
+            "probabilities": args(feed="probabilities"),
+            "detach_features": args(detach_features=True),
+            "detach_mesh": args(detach_mesh=True),
+            "volume_1": args(volume=(64,)),
+            "volume_2": args(volume=(32, 64)),
+            "volume_4": args(volume=(8, 16, 32, 64)),
+        },
+        "clips": {f"frames_{t}": clip(t) for t in (2, 8, 16)},
+        "weights": {
+            f"{name.removesuffix('_weight')}_x{factor:g}": args(**{name: value})
+            for name, usual in weights.items()
+            for factor in (0.1, 10)
+            for value in (usual * factor,)
+        },
+        "margin": {
+            "margin_0.1": args(margin=0.1),
+            "margin_0.4": args(margin=0.4),
+        },
+        "resolution": {"side_16": args(side=16), "side_32": args(side=32)},
+    }
+
+
+def clip(frames: int) -> dict[str, int]:
+    """Clips of another length in a batch of as many frames: fewer people, then fewer
+    sequences of each."""
+    sequences = FRAMES // frames
+    k = 4 if sequences > 8 else 2
+    return {"data.frames": frames, "data.p": sequences // k, "data.k": k}
+
+
+def jobs() -> list[Job]:
+    """All of them, in an order that makes partial results useful."""
+
+    def main(seed: int) -> list[Job]:
+        return [
+            Job(
+                *("main", row, seed, changes),
+                elsewhere=seed == 0 and row in ("2d", "concat", "unsupervised"),
+                spoilt=seed == 0,
+            )
+            for row, changes in main_rows().items()
+        ]
+
+    twins = [
+        Job("twins", f"gait3d_{row}", 0, changes, "gait3d", elsewhere=True)
+        for row, changes in main_rows().items()
+        if row in ("2d", "concat", "unsupervised")
+    ]
+    # Other people, other cameras: then their 3D branch alone, and no label any more.
+    twins.append(Job("twins", "gait3d_3d", 0, args(fusion="3d"), "gait3d"))
+    later = Job("labels", "pretrained", 0, BARE, start="gait3d_3d")
+    singles = [
+        Job(study, row, 0, changes)
+        for study, rows in single_rows().items()
+        for row, changes in rows.items()
+    ]
+    return [*main(0), *main(1), *main(2), *twins, *singles[:2], later, *singles[2:]]

@@ -1,0 +1,170 @@
+"""What a trained Mesh-Gait is looked at for besides its results.
+
+How far predicted bodies are from the true ones on the test split, and Rank-1 where its
+silhouettes are spoilt. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gaitjax.data.index import Index
+from gaitjax.data.pipeline import embed_batches
+from gaitjax.data.records import Split
+from gaitjax.evaluate import evaluate_state, scores
+from gaitjax.methods import api, meshgait
+from gaitjax.run import Run
+from gaitjax.runtime.precision import with_products
+from gaitjax.runtime.state import TrainState
+
+BATCH = 4  # sequences: a frame of heat maps is up to ten megabytes
+# (rng, frames u8[t, h, w], how much) -> frames
+Spoil = Callable[[np.random.Generator, np.ndarray, float], np.ndarray]
+
+
+# Bodies.
+
+
+def errors(run: Run, state: TrainState) -> dict[str, dict[str, float]]:
+    """{label: {view: mm}} of the test split, `all` among the views; nothing of a
+    network that learnt no labels.
+
+    Mean distance of a point seen from the pelvis, then over frames of a sequence, then
+    over sequences; frames without a label do not count.
+    """
+    if run.method.predict is None:
+        return {}
+    source = labels(run)
+    split = run.data.test.with_keys(("sils", *source.keys))
+    found = {key: np.full(len(split), np.nan) for key in source_labels(run)}
+
+    @jax.jit
+    def far(model: tuple, batch: api.Batch) -> dict[str, jax.Array]:
+        places = with_products(run.method.predict, run.options.precision)(*model, batch)
+        true = source.places(batch, jnp.arange(batch["mask"].shape[1]))
+        root = places["joints"][..., :1, :]
+        return {
+            key: apart(places[key] - root, meshgait.BOX * true[key], batch["mask"])
+            for key in true
+        }
+
+    model = state.eval_params, state.model_state
+    for records, batch in embed_batches(
+        run.data,
+        split,
+        np.arange(len(split)),
+        batch=BATCH,
+        frames_limit=run.eval_options.frames_limit,
+        buckets=run.eval_options.buckets,
+    ):
+        for key, values in far(model, batch).items():
+            found[key][records] = np.asarray(values)[: len(records)]
+    return {key: by_view(1000 * x, split.index) for key, x in found.items()}
+
+
+def apart(found: jax.Array, wanted: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean distance [n] of points [n, t, k, 3], over frames with a label: NaN of a
+    sequence without any."""
+    known = mask * jnp.isfinite(wanted).all((-1, -2))  # [n, t]
+    wanted = jnp.where(known[..., None, None] > 0, wanted, 0.0)
+    each = jnp.linalg.norm(found - wanted, axis=-1).mean(-1)
+    return (each * known).sum(1) / known.sum(1)
+
+
+def by_view(values: np.ndarray, index: Index) -> dict[str, float]:
+    """Means of one number per record."""
+    rows = {"all": np.full(len(index), True)}
+    if len(np.unique(index.view)) < 20:  # in the wild a view is a sequence's number
+        rows |= {view: index.view == view for view in np.unique(index.view)}
+    return {str(v): round(float(np.nanmean(values[at])), 2) for v, at in rows.items()}
+
+
+def source_labels(run: Run) -> tuple[str, ...]:
+    """What the run learns, as the method decides it."""
+    args = run.config["method_args"]
+    names = ("joint_weight", "marker_weight", "mesh_weight")
+    pairs = zip(meshgait.LABELS, names, strict=True)
+    return tuple(key for key, name in pairs if args[name])
+
+
+def labels(run: Run) -> meshgait.Labels:
+    """Where true bodies come from, as in training."""
+    data = run.data
+    shapes = data.shapes(data.train.modalities)
+    info = api.Info(len(data.names), shapes, topology=data.topology)
+    return meshgait.label_source(info, source_labels(run), None)
+
+
+# Spoilt silhouettes.
+
+
+def spoilt(
+    run: Run, state: TrainState, strengths: Mapping[str, Sequence[float]]
+) -> dict[str, dict[str, float]]:
+    """{"noise 0.1": scores} of the test split, gallery and probes spoilt alike."""
+    return dict(spoilt_scores(run, state, strengths))
+
+
+def spoilt_scores(
+    run: Run, state: TrainState, strengths: Mapping[str, Sequence[float]]
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """One by one."""
+    fns = {"noise": noise, "occlusion": occlusion}
+    for name, values in strengths.items():
+        for value in values:
+            test = SpoiltSplit(run.data.test, fns[name], value)
+            data = dataclasses.replace(run.data, test=test)
+            evaluations = evaluate_state(dataclasses.replace(run, data=data), state)
+            yield f"{name} {value:g}", scores(evaluations)
+
+
+def noise(rng: np.random.Generator, sils: np.ndarray, share: float) -> np.ndarray:
+    """A share of the pixels becomes its opposite, drawn for each pixel and frame."""
+    return np.where(rng.random(sils.shape) < share, 255 - sils, sils)
+
+
+def occlusion(rng: np.random.Generator, sils: np.ndarray, share: float) -> np.ndarray:
+    """A band as wide as the picture and `share` as high is empty, at one random height
+    in all frames of the sequence. (What a real camera sees of a hidden person would be
+    cut and scaled to another size, too; here it is not.)"""
+    height = sils.shape[1]
+    band = round(share * height)
+    top = rng.integers(height - band + 1)
+    sils = sils.copy()
+    sils[:, top : top + band] = 0
+    return sils
+
+
+@dataclasses.dataclass(frozen=True)
+class SpoiltSplit:
+    """A split whose silhouettes are spoilt as they are read, each record always alike.
+
+    Has what embedding and searching ask of a `Split`.
+    """
+
+    split: Split
+    spoil: Spoil
+    strength: float
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        record = self.split[row]
+        rng = np.random.default_rng((0, row))
+        return record | {"sils": self.spoil(rng, record["sils"], self.strength)}
+
+    @property
+    def index(self) -> Index:
+        """The labels."""
+        return self.split.index
+
+    def with_keys(self, keys: Sequence[str]) -> SpoiltSplit:
+        """The same split, decoding other modalities."""
+        return dataclasses.replace(self, split=self.split.with_keys(keys))

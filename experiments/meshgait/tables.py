@@ -1,0 +1,505 @@
+"""The tables and the plots of README.md, from results.json.
+
+usage: python experiments/meshgait/tables.py [--results FILE]
+
+Prints Markdown and writes main.png, training.png, views.png, spoilt.png and singles.png
+beside the file (results_tiny.json: main_tiny.png, ...). Runs that are missing are named
+at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jobs import CLIP, SIDE, SPOILT, TWINS, Job, jobs
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gaitjax.bench.tables import gain, listed, paired, shown, table
+
+HERE = pathlib.Path(__file__).parent
+# Of a twin: the protocol and condition of the headline; where mAP is.
+HEADLINE = {"oumvlp": "oumvlp NM", "gait3d": "gait3d all"}
+PRECISION = {"oumvlp": "oumvlp_all_views NM/mAP", "gait3d": "gait3d all/mAP"}
+ERRORS = ("joints", "vertices")
+REFERENCE = "concat"
+# What a study's rows are beside, in their order: (name, row).
+BESIDE = {
+    "labels": [("all sequences", "concat"), ("none", "unsupervised")],
+    "clips": [(f"the recipe, {CLIP} frames", "concat")],
+    "resolution": [(f"the recipe, {SIDE} voxels a side", "concat")],
+}
+# Okabe and Ito: told apart without red and green.
+COLOURS = {
+    "2d": ("#009e73", "s"),
+    "concat": ("#0072b2", "o"),
+    "unsupervised": ("#e69f00", "v"),
+    "3d": ("#d55e00", "^"),
+    "add": ("#cc79a7", "D"),
+}
+BLUE, ORANGE, BAND = "#0072b2", "#d55e00", "#8888884d"
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    """Prints everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=pathlib.Path, default=HERE / "results.json")
+    path = parser.parse_args().results
+    records = json.loads(path.read_text()) if path.exists() else []
+    if not records:
+        sys.exit(f"no finished run in {path}; run experiments/meshgait/sweep.py")
+    for line in everything(records):
+        print(line)
+    suffix = path.stem.removeprefix("results")
+    for name, figure in plots(records):
+        figure.savefig(path.parent / f"{name}{suffix}.png", dpi=110)
+
+
+def everything(records: list[Record]) -> Iterator[str]:
+    """All sections."""
+    yield from preface(records)
+    yield from main_rows(records)
+    yield from differences(records)
+    yield from over_training(records)
+    yield from by_view(records)
+    for study in dict.fromkeys(job.study for job in jobs()):
+        if study not in ("main", "twins"):
+            yield from one_seed(records, study)
+    yield from twins(records)
+    for kind in SPOILT:
+        yield from spoilt(records, kind)
+    yield from cost(records)
+    yield from missing(records)
+
+
+# Arithmetic.
+
+
+def rows_of(records: list[Record], *studies: str) -> list[str]:
+    """Rows with a finished run, in the order of jobs.py."""
+    there = {record["row"] for record in records}
+    rows = dict.fromkeys(job.row for job in jobs() if job.study in studies)
+    return [row for row in rows if row in there]
+
+
+def by_seed(
+    records: list[Record], row: str, value: Callable[[Record], float | None]
+) -> dict[int, float]:
+    """{seed: figure} of a row, seeds without it left out."""
+    found = {one["seed"]: value(one) for one in records if one["row"] == row}
+    return {seed: found[seed] for seed in sorted(found) if found[seed] is not None}
+
+
+def rank(k: int) -> Callable[[Record], float | None]:
+    """Rank-k of a record, on the twin that it was trained on."""
+    return lambda one: one["scores"].get(f"{HEADLINE[one['twin']]}/rank-{k}")
+
+
+def precision(record: Record) -> float | None:
+    """mAP; on the twin of OU-MVLP over all views, since view pairs have none."""
+    return record["scores"].get(PRECISION[record["twin"]])
+
+
+def error(label: str, view: str = "all") -> Callable[[Record], float | None]:
+    """Of joints or vertices on the test split, mm."""
+    return lambda one: one["errors"].get(label, {}).get(view)
+
+
+def figures() -> dict[str, Callable[[Record], float | None]]:
+    """The columns of most tables."""
+    return {
+        "Rank-1": rank(1),
+        "Rank-5": rank(5),
+        "mAP": precision,
+        **{f"{label}, mm": error(label) for label in ERRORS},
+    }
+
+
+# Tables.
+
+
+def preface(records: list[Record]) -> Iterator[str]:
+    """What the figures are, and where they no longer fit jobs.py."""
+    steps = sorted({one["steps"] for one in records if one["study"] == "main"})
+    yield (
+        "Simulated data. Percent; mean ± standard deviation over training seeds, "
+        f"{' and '.join(map(str, steps)) or 'no'} steps in the main rows. Trained and "
+        "tested on the twin of OU-MVLP unless it says otherwise: Rank-1 and Rank-5 per "
+        "view pair, the same view left out (protocol `oumvlp`), mAP in one gallery of "
+        "all views (`oumvlp_all_views`). Errors: mean distance of a point of the test "
+        "split, as seen from the pelvis; n/a where no label was learnt."
+    )
+    if any(record["variant"] == "tiny" for record in records):
+        yield "\n**Tiny runs: these figures mean nothing.**"
+    plan = {job.name: job for job in jobs()}
+    old = [
+        one["name"]
+        for one in records
+        if one["name"] not in plan or asked(plan[one["name"]]) != one["changes"]
+    ]
+    if old:
+        yield f"\n**Not what jobs.py has under these names now**: {listed(old)}."
+
+
+def asked(job: Job) -> dict[str, Any]:
+    """What a job changes, as JSON gives it back."""
+    return json.loads(json.dumps(dict(job.changes)))
+
+
+def main_rows(records: list[Record]) -> Iterator[str]:
+    """The method, its branches, its rivals."""
+    lines = []
+    for row in rows_of(records, "main"):
+        found = [by_seed(records, row, fn) for fn in figures().values()]
+        cells = [shown(one.values()) for one in found]
+        lines.append([f"`{row}`", str(len(found[0])), *cells])
+    if lines:
+        yield "\n### Main rows\n"
+        yield from table(["row", "seeds", *figures()], lines)
+
+
+def differences(records: list[Record]) -> Iterator[str]:
+    """Main rows against the 2D branch alone, and against the method."""
+    rivals = ("2d", "unsupervised", "concat")
+    lines = []
+    for row in rows_of(records, "main"):
+        values = by_seed(records, row, rank(1))
+        others = (by_seed(records, rival, rank(1)) for rival in rivals)
+        cells = [gain(paired(values, other)) for other in others]
+        if row in rivals:
+            cells[rivals.index(row)] = ""
+        lines.append([f"`{row}`", *cells])
+    if lines:
+        yield "\n### Rank-1 against others of the same seed, points\n"
+        yield "Mean difference ± deviation, and how many seeds are higher.\n"
+        yield from table(["row", *(f"to `{rival}`" for rival in rivals)], lines)
+
+
+def over_training(records: list[Record]) -> Iterator[str]:
+    """Of main rows at a few steps: errors on training clips, Rank-1 of the test."""
+    names = {"Rank-1": "NM/rank-1", **{f"{x}, mm": f"{x}/error_mm" for x in ERRORS}}
+    lines = []
+    for row in rows_of(records, "main"):
+        for title, name in names.items():
+            curve = mean_curve(records, row, name)
+            chosen = [round(i * (len(curve) - 1) / 4) for i in range(5)]
+            points = [curve[i] for i in dict.fromkeys(chosen)] if curve else []
+            if points:
+                text = ", ".join(f"{step:g}: {value:.1f}" for step, value in points)
+                lines.append([f"`{row}`", title, text])
+    if lines:
+        yield "\n### Over training: step and figure\n"
+        yield "Errors are of training clips, means over seeds (training.png has all).\n"
+        yield from table(["row", "figure", "step: value"], lines)
+
+
+def mean_curve(records: list[Record], row: str, name: str) -> list[tuple[float, float]]:
+    """[(step, mean over seeds)] of steps that every run of the row has."""
+    curves = [
+        dict(map(tuple, one["training"][name]))
+        for one in records
+        if one["row"] == row and name in one["training"]
+    ]
+    if not curves:
+        return []
+    steps = sorted(set.intersection(*map(set, curves)))
+    return [(step, statistics.fmean(one[step] for one in curves)) for step in steps]
+
+
+def view_figures(records: list[Record], row: str) -> dict[str, dict[str, list[float]]]:
+    """{figure: {probe view: a value per seed}} of a row."""
+    found: dict[str, dict[str, list[float]]] = {"Rank-1": {}, "joints, mm": {}}
+    for record in records:
+        if record["row"] == row:
+            for view, value in record["views"].items():
+                found["Rank-1"].setdefault(view, []).append(value)
+            for view, value in record["errors"].get("joints", {}).items():
+                if view != "all":
+                    found["joints, mm"].setdefault(view, []).append(value)
+    return found
+
+
+def by_view(records: list[Record]) -> Iterator[str]:
+    """Main rows: are 0 and 180 degrees the worst?"""
+    views = sorted(
+        {v for one in records if one["study"] == "main" for v in one["views"]}
+    )
+    for title in ("Rank-1", "joints, mm"):
+        lines = []
+        for row in rows_of(records, "main"):
+            found = view_figures(records, row)[title]
+            if found:
+                means = {v: statistics.fmean(found[v]) for v in views if v in found}
+                worst = (min if title == "Rank-1" else max)(means, key=means.get)
+                cells = [f"{means[v]:.1f}" if v in means else "n/a" for v in views]
+                lines.append([f"`{row}`", *cells, worst])
+        if lines:
+            yield f"\n### By the probe's view: {title}, mean over seeds\n"
+            yield from table(["row", *(f"{int(v)}°" for v in views), "worst"], lines)
+
+
+def one_seed(records: list[Record], study: str) -> Iterator[str]:
+    """The rows of an ablation beside what they change."""
+    rows = rows_of(records, study)
+    beside = BESIDE.get(study, [("the recipe", REFERENCE)])
+    named = [(f"`{row}` ({text})", row) for text, row in beside]
+    named += [(f"`{row}`", row) for row in rows]
+    lines = []
+    for label, row in named:
+        found = [by_seed(records, row, fn) for fn in figures().values()]
+        if 0 not in found[0]:
+            continue
+        cells = [shown([one[0]] if 0 in one else []) for one in found]
+        change = to_seed_0(records, row)
+        cells.insert(1, "" if change is None or row == REFERENCE else f"{change:+.1f}")
+        lines.append([label, *cells])
+    if rows:
+        first, *others = figures()
+        head = ["row, seed 0", first, f"to `{REFERENCE}`", *others]
+        yield f"\n### {study.capitalize()} (1 seed)\n"
+        yield from table(head, lines)
+
+
+def to_seed_0(records: list[Record], row: str) -> float | None:
+    """Rank-1 of the row's seed 0 less the recipe's."""
+    values, usual = (by_seed(records, one, rank(1)) for one in (row, REFERENCE))
+    return values[0] - usual[0] if 0 in values and 0 in usual else None
+
+
+def twins(records: list[Record]) -> Iterator[str]:
+    """Trained on one twin and tested on both."""
+    lines = []
+    for record in records:
+        if record["elsewhere"]:
+            (other,) = set(TWINS) - {record["twin"]}
+            cells = []
+            for twin, found in (
+                (record["twin"], record["scores"]),
+                (other, record["elsewhere"]),
+            ):
+                keys = (f"{HEADLINE[twin]}/rank-1", PRECISION[twin])
+                figure = " / ".join(
+                    shown([found[k]] if k in found else []) for k in keys
+                )
+                cells.append((twin, figure))
+            row = record["row"].removeprefix("gait3d_")
+            on = dict(cells)
+            lines.append([f"`{row}`", record["twin"], *(on[twin] for twin in TWINS)])
+    if lines:
+        yield "\n### Trained on one twin, tested on both: Rank-1 / mAP (1 seed)\n"
+        head = ["row", "trained on", *(f"tested on {twin}" for twin in TWINS)]
+        yield from table(head, sorted(lines))
+
+
+def spoilt_curves(
+    records: list[Record], kind: str
+) -> dict[str, list[tuple[float, float]]]:
+    """{row: [(strength, Rank-1)]} of what was tested on spoilt silhouettes."""
+    found = {}
+    for record in records:
+        points = {
+            float(name.split()[1]): scores["NM/rank-1"]
+            for name, scores in record["spoilt"].items()
+            if name.split()[0] == kind
+        }
+        if points:
+            clean = rank(1)(record)
+            points |= {} if clean is None else {0.0: clean}
+            found[record["row"]] = sorted(points.items())
+    return {row: found[row] for row in rows_of(records, "main") if row in found}
+
+
+def spoilt(records: list[Record], kind: str) -> Iterator[str]:
+    """Rank-1 by how strong; and what of the clean figure is left."""
+    asked = (0.0, *SPOILT[kind])
+    lines = []
+    for row, points in spoilt_curves(records, kind).items():
+        values = dict(points)
+        cells = [f"{values[at]:.1f}" if at in values else "n/a" for at in asked]
+        lines.append([f"`{row}`", *cells])
+    if lines:
+        yield f"\n### Rank-1 with {kind} of test silhouettes (1 seed)\n"
+        yield from table(["row", *(f"{at:g}" for at in asked)], lines)
+
+
+def cost(records: list[Record]) -> Iterator[str]:
+    """Seconds of the processor, whatever else the machine did."""
+    lines = []
+    for row in dict.fromkeys(job.row for job in jobs()):
+        runs = [record for record in records if record["row"] == row]
+        if runs:
+            medians = [
+                statistics.median(run[key] for run in runs)
+                for key in ("steps", "cpu_seconds", "load")
+            ]
+            lines.append([f"`{row}`", str(len(runs)), *(f"{x:.4g}" for x in medians)])
+    yield "\n### Cost\n"
+    yield from table(["row", "runs", "steps", "median CPU seconds", "load"], lines)
+    hours = sum(record["cpu_seconds"] for record in records) / 3600
+    machines = {
+        f"{one['machine']['machine']}, {one['machine']['devices']}" for one in records
+    }
+    yield (
+        f"\n{len(records)} runs, {hours:.1f} CPU hours in all: training and every "
+        f"test. {'; '.join(sorted(machines))}."
+    )
+
+
+def missing(records: list[Record]) -> Iterator[str]:
+    """What jobs.py has and the file has not, a line per study."""
+    done = {record["name"] for record in records}
+    left = [job for job in jobs() if job.name not in done]
+    if left:
+        yield "\n### Not run yet\n"
+    for study in dict.fromkeys(job.study for job in left):
+        yield f"- {study}: {listed(job.name for job in left if job.study == study)}"
+
+
+# Plots.
+
+
+def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
+    """Those that there is something for, by name."""
+    rows = rows_of(records, "main")
+    if rows:
+        yield "main", seeds(records, rows)
+        yield "training", curves(records, rows)
+        if any(view_figures(records, row)["Rank-1"] for row in rows):
+            yield "views", views(records, rows)
+    if any(spoilt_curves(records, kind) for kind in SPOILT):
+        yield "spoilt", spoilt_panels(records)
+    studies = {job.study for job in jobs()} - {"main", "twins"}
+    if single := rows_of(records, *studies):
+        yield "singles", singles(records, single)
+
+
+def two_panels(height: float, *titles: str) -> tuple[Figure, list[Axes]]:
+    """Side by side."""
+    figure = Figure((8.6, height), layout="constrained")
+    panels = list(figure.subplots(1, 2))
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, fontsize=10)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, panels
+
+
+def style(row: str) -> dict[str, str]:
+    """Of a main row, the same in every plot."""
+    colour, marker = COLOURS[row]
+    return {"color": colour, "marker": marker, "label": row}
+
+
+def seeds(records: list[Record], rows: list[str]) -> Figure:
+    """A point per seed, a bar for their mean."""
+    titles = ("Rank-1, %", "joint error, mm")
+    figure, panels = two_panels(1.4 + 0.34 * len(rows), *titles)
+    for axes, fn in zip(panels, (rank(1), error("joints")), strict=True):
+        for at, row in enumerate(rows):
+            values = list(by_seed(records, row, fn).values())
+            axes.scatter(
+                values, [at] * len(values), s=28, color=BLUE, alpha=0.7, label="a seed"
+            )
+            if values:
+                mean = statistics.fmean(values)
+                ends = [at - 0.3, at + 0.3]
+                axes.plot([mean, mean], ends, color=ORANGE, lw=2.5, label="mean")
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+    legend_below(figure, panels)
+    return figure
+
+
+def curves(records: list[Record], rows: list[str]) -> Figure:
+    """Means over seeds against steps."""
+    titles = ("joint error of training clips, mm", "Rank-1 of the test, %")
+    figure, panels = two_panels(3.4, *titles)
+    for axes, name in zip(panels, ("joints/error_mm", "NM/rank-1"), strict=True):
+        for row in rows:
+            points = mean_curve(records, row, name)
+            if points:
+                axes.plot(*zip(*points, strict=True), ms=4, **style(row))
+        axes.set_xlabel("steps")
+        axes.set_ylim(bottom=0)
+    legend_below(figure, panels)
+    return figure
+
+
+def views(records: list[Record], rows: list[str]) -> Figure:
+    """Against the probe's view."""
+    titles = ("Rank-1, %", "joint error, mm")
+    figure, panels = two_panels(3.4, *titles)
+    for axes, name in zip(panels, ("Rank-1", "joints, mm"), strict=True):
+        for row in rows:
+            found = view_figures(records, row)[name]
+            points = sorted((int(v), statistics.fmean(x)) for v, x in found.items())
+            if points:
+                axes.plot(*zip(*points, strict=True), ms=4, **style(row))
+        axes.set_xlabel("view of the probe, degrees")
+    legend_below(figure, panels)
+    return figure
+
+
+def spoilt_panels(records: list[Record]) -> Figure:
+    """Rank-1 against how strong, a panel per kind."""
+    titles = ("pixels turned over", "height that is hidden")
+    figure, panels = two_panels(3.4, *titles)
+    for axes, kind in zip(panels, SPOILT, strict=True):
+        for row, points in spoilt_curves(records, kind).items():
+            axes.plot(*zip(*points, strict=True), **style(row))
+        axes.set_xlabel("share")
+        axes.set_ylim(bottom=0)
+    panels[0].set_ylabel("Rank-1, %")
+    legend_below(figure, panels)
+    return figure
+
+
+def singles(records: list[Record], rows: list[str]) -> Figure:
+    """One-seed rows less seed 0 of the recipe, and where its other seeds lie."""
+    figure = Figure((6.4, 1.6 + 0.25 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for at, row in enumerate(rows):
+        change = to_seed_0(records, row)
+        if change is not None:
+            axes.plot([0, change], [at, at], color=BLUE, lw=1.2)
+            axes.scatter([change], [at], s=28, color=BLUE, label="a row, 1 seed")
+    usual = by_seed(records, REFERENCE, rank(1))
+    if 0 in usual:
+        low, high = (end(usual.values()) - usual[0] for end in (min, max))
+        label = f"range of the {len(usual)} seeds of {REFERENCE}"
+        axes.axvspan(low, high, color=BAND, lw=0, label=label)
+    axes.axvline(0, color="black", lw=0.8, zorder=1)
+    axes.set_xlabel(f"Rank-1 less that of {REFERENCE}, seed 0, points")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(alpha=0.3)
+    legend_below(figure, [axes])
+    return figure
+
+
+def legend_below(figure: Figure, panels: list[Axes]) -> None:
+    """One for all panels, a line per label."""
+    found = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    if found:
+        figure.legend(
+            found.values(),
+            found,
+            loc="outside lower center",
+            ncols=len(found),
+            frameon=False,
+        )
+
+
+if __name__ == "__main__":
+    main()
