@@ -91,6 +91,12 @@ def make(
             "method_args.view_base.workdir to a run with data.label=frontal, or "
             "fuse_views=False"
         )
+    if views and set(frontal.shapes.values()) != {(1, 2)}:
+        raise GaitError(
+            "method_args.view_base wants one view of 1 x 2 numbers, the two classes, "
+            f"got {dict(frontal.shapes)}; train it with data.label=frontal and "
+            "method_args.gives=classes"
+        )
     model = make_backbone(backbone, backbone_args or {}, 0, dtype)
 
     def features(params: Tree, stats: Tree, batch: Batch, train: bool) -> tuple:
@@ -105,6 +111,8 @@ def make(
         x = as_input("sils", batch["sils"], downsample)
         variables = dict(model.init(rng, x, batch["mask"], train=False))
         params = variables.pop("params")
+        if objective == "instances":
+            return params, variables
         size = jax.eval_shape(lambda: features(params, variables, batch, False)[0])
         memory = {
             "centroids": jnp.zeros((capacity, size.shape[1] * size.shape[2])),
