@@ -28,6 +28,7 @@ class Trunk(nn.Module):
     """DeepGaitV2 up to its last feature maps; the first stage is always 2d.
 
     blocks: per stage. stem: False for stages that go on where another network stopped.
+    remat: recompute each stage in the backward pass, which saves memory.
     """
 
     mode: str = "p3d"
@@ -36,10 +37,16 @@ class Trunk(nn.Module):
     strides: Sequence[int] = STRIDES
     stem: bool = True
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array, *, train: bool) -> jax.Array:
         """x [n, t, h, w, c], mask [n, t] -> [n, t, h', w', channels[-1]]."""
+
+        def call(stage: Stage, x: jax.Array, mask: jax.Array) -> jax.Array:
+            return stage(x, mask, train=train)
+
+        heavy = nn.remat(call) if self.remat else call
         x = x.astype(self.dtype)
         if self.stem:
             stem = FrameConv(self.channels[0], dtype=self.dtype, name="layer0")
@@ -48,7 +55,7 @@ class Trunk(nn.Module):
         for i, (features, stride, blocks) in enumerate(stages, 1):
             mode = "2d" if i == 1 and self.stem else self.mode
             stage = Stage(mode, features, stride, blocks, self.dtype, name=f"layer{i}")
-            x = stage(x, mask, train=train)
+            x = heavy(stage, x, mask)
         return x
 
 

@@ -89,9 +89,10 @@ def make(
     """fusion: of the two branches (addition is the paper's rival), or one of them.
 
     mode, layers, channels, bins, features: of DeepGaitV2. width, stem, modules,
-    blocks, remat: of HRNet. side: voxels along a heat map. volume: channels of the 3D
-    convolutions. alpha: sharpness of the softmax. feed: what these convolutions get.
-    detach_features: they do not teach the heat maps. detach_mesh: the mesh does not.
+    blocks: of HRNet. remat: of both, recompute in the backward pass. side: voxels along
+    a heat map. volume: channels of the 3D convolutions. alpha: sharpness of the
+    softmax. feed: what these convolutions get. detach_features: they do not teach the
+    heat maps. detach_mesh: the mesh does not.
     rank: see `MeshDecoder`. smpl_model: the licensed file, with which labels are made
     of `smpl` in the step: a path, or a name in the folder `smpl` of the prepared sets;
     None takes labels as the data has them. supervised_frames: drawn from each clip at
@@ -114,7 +115,7 @@ def make(
         num_classes=num_classes,
         fusion=fusion,
         trunk=functools.partial(
-            Trunk, mode, tuple(layers), tuple(channels), dtype=dtype
+            Trunk, mode, tuple(layers), tuple(channels), dtype=dtype, remat=remat
         ),
         maps=functools.partial(
             HeatMaps, JOINTS + MARKERS, side, width, stem, modules, blocks, remat, dtype

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import small_networks
 
-from gaitjax.backbones.deepgaitv2 import make
+from gaitjax.backbones.deepgaitv2 import Trunk, make
 from gaitjax.errors import GaitError
 from gaitjax.interop import parity_networks
 
@@ -144,3 +144,27 @@ def test_sizes_that_make_no_network(args, line):
 def test_unit_embeddings_need_a_classifier():
     with pytest.raises(GaitError, match="ce_weight"):
         make(0, jnp.float32, unit_embeddings=True)
+
+
+def test_remat_changes_nothing():
+    """The same parameters; outputs and gradients up to rounding."""
+    x = jnp.asarray(np.random.default_rng(0).random((2, 3, 8, 4, 1)), jnp.float32)
+    mask = jnp.ones((2, 3))
+    plain, remat = (Trunk("2d", (1, 1), (2, 3), (1, 2), remat=r) for r in (False, True))
+    variables = small_networks.some_variables(plain, x, mask)
+
+    def loss(net, params):
+        out = {**variables, "params": params}
+        y, _ = net.apply(out, x, mask, train=True, mutable="batch_stats")
+        return jnp.square(y).sum()
+
+    step = {
+        net.remat: jax.value_and_grad(functools.partial(loss, net))
+        for net in (plain, remat)
+    }
+    params = variables["params"]
+    assert "remat" in str(jax.make_jaxpr(step[True])(params))
+    (a, ours), (b, theirs) = (jax.jit(step[r])(params) for r in (False, True))
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+    for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)

@@ -39,6 +39,28 @@ def test_volume_features_leave_no_depth(depth):
     assert out.shape == (3, 4, 5, 7)
 
 
+def test_slices_side_by_side_make_a_convolution_over_three_axes():
+    x = jnp.asarray(RNG.normal(size=(2, 5, 4, 6, 3)), jnp.float32)
+    kernel = jnp.asarray(RNG.normal(size=(3, 3, 3, 3, 2)), jnp.float32)  # d, h, w
+    want = jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (2, 1, 1),
+        [(1, 1)] * 3,
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+    )
+    slices = volume.halved(x)
+    flat = kernel.transpose(1, 2, 0, 3, 4).reshape(3, 3, 9, 2)
+    found = jax.lax.conv_general_dilated(
+        slices.reshape(-1, *slices.shape[2:]),
+        flat,
+        (1, 1),
+        [(1, 1)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    np.testing.assert_allclose(found.reshape(want.shape), want, rtol=1e-4, atol=1e-4)
+
+
 def test_mesh_is_a_weighted_sum_of_places():
     """At first of the given weights alone; then a correction by the confidence."""
     weights = RNG.dirichlet(np.ones(4), 7).T.astype(np.float32)  # [k, v]
