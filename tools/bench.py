@@ -1,7 +1,7 @@
 """Benchmarks: figures with their spread and their machine. Nothing is asserted.
 
 usage: python tools/bench.py data [--quick] [--json OUT]
-       (or diffcrossgait, meshgait, rerank, topk in place of data)
+       (or cluster, diffcrossgait, meshgait, rerank, topk in place of data)
 
 The subjects are the files of gaitjax/bench/ with a `run(quick)`.
 """
@@ -19,7 +19,7 @@ from gaitjax.files import write_json
 from gaitjax.report.tables import aligned
 from gaitjax.runtime.environment import environment
 
-SUBJECTS = ("data", "diffcrossgait", "meshgait", "rerank", "topk")
+SUBJECTS = ("cluster", "data", "diffcrossgait", "meshgait", "rerank", "topk")
 
 
 def main() -> None:
