@@ -1,0 +1,450 @@
+"""The tables and the plots of README.md, from results.json.
+
+usage: python experiments/selective_fusion/tables.py [--results FILE]
+
+Prints Markdown and writes main.png, rounds.png, views.png and singles.png beside the
+file (results_tiny.json: main_tiny.png, ...). Runs that are missing are named at the
+end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jobs import Job, jobs
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gaitjax.bench.tables import gain, listed, paired, shown, table
+
+HERE = pathlib.Path(__file__).parent
+CONDITIONS = ("NM", "BG", "CL")
+QUALITY = ("nmi", "ari", "purity", "clusters", "dropped")
+REFERENCE, BASELINE = "both", "baseline"
+# Rows of other studies that the main table has, too: the two ends.
+ENDS = ("pretraining",)
+FRONTAL = ("000", "180")
+# Okabe and Ito: told apart without red and green.
+COLOURS = {
+    "pretraining": ("#000000", "x"),
+    "both": ("#0072b2", "o"),
+    "baseline": ("#e69f00", "v"),
+    "scf": ("#009e73", "s"),
+    "ssf": ("#cc79a7", "D"),
+    "instances": ("#56b4e9", "P"),
+    "upper": ("#d55e00", "^"),
+}
+BLUE, ORANGE = "#0072b2", "#d55e00"
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    """Prints everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=pathlib.Path, default=HERE / "results.json")
+    path = parser.parse_args().results
+    records = json.loads(path.read_text()) if path.exists() else []
+    if not records:
+        sys.exit(
+            f"no finished run in {path}; run experiments/selective_fusion/sweep.py"
+        )
+    for line in everything(records):
+        print(line)
+    suffix = path.stem.removeprefix("results")
+    for name, figure in plots(records):
+        figure.savefig(path.parent / f"{name}{suffix}.png", dpi=110)
+
+
+def everything(records: list[Record]) -> Iterator[str]:
+    """All sections."""
+    yield from preface(records)
+    yield from main_rows(records)
+    yield from differences(records)
+    yield from by_view(records)
+    yield from quality(records)
+    yield from classifiers(records)
+    for study in dict.fromkeys(job.study for job in jobs()):
+        if study not in ("main", "bases"):
+            yield from one_seed(records, study)
+    yield from cost(records)
+    yield from missing(records)
+
+
+# Arithmetic.
+
+
+def rows_of(records: list[Record], *studies: str) -> list[str]:
+    """Rows with a finished run, in the order of jobs.py."""
+    there = {record["row"] for record in records}
+    rows = dict.fromkeys(job.row for job in jobs() if job.study in studies)
+    return [row for row in rows if row in there]
+
+
+def main_names(records: list[Record]) -> list[str]:
+    """Rows of the main table: what all start from, then those that are trained."""
+    there = {record["row"] for record in records}
+    return [*(row for row in ENDS if row in there), *rows_of(records, "main")]
+
+
+def by_seed(
+    records: list[Record], row: str, value: Callable[[Record], float | None]
+) -> dict[int, float]:
+    """{seed: figure} of a row, seeds without it left out."""
+    found = {one["seed"]: value(one) for one in records if one["row"] == row}
+    return {seed: found[seed] for seed in sorted(found) if found[seed] is not None}
+
+
+def rank(condition: str) -> Callable[[Record], float | None]:
+    """Rank-1 of a record under a condition."""
+    return lambda one: one["scores"].get(f"casia_b {condition}/rank-1")
+
+
+def side(condition: str, frontal: bool) -> Callable[[Record], float | None]:
+    """Rank-1 of probes from the front and the back, or of the others."""
+
+    def mean(one: Record) -> float | None:
+        found = one["views"].get(condition, {})
+        values = [x for view, x in found.items() if (view in FRONTAL) == frontal]
+        return statistics.fmean(values) if values else None
+
+    return mean
+
+
+def last(name: str) -> Callable[[Record], float | None]:
+    """How clusters and people agree in the last round."""
+    return lambda one: one["rounds"][name][-1][1] if one["rounds"].get(name) else None
+
+
+def mean_curve(records: list[Record], row: str, name: str) -> list[tuple[float, float]]:
+    """[(step, mean over seeds)] of rounds that every run of the row has."""
+    curves = [
+        dict(map(tuple, one["rounds"][name]))
+        for one in records
+        if one["row"] == row and name in one["rounds"]
+    ]
+    if not curves:
+        return []
+    steps = sorted(set.intersection(*map(set, curves)))
+    return [(step, statistics.fmean(one[step] for one in curves)) for step in steps]
+
+
+# Tables.
+
+
+def preface(records: list[Record]) -> Iterator[str]:
+    """What the figures are, and where they no longer fit jobs.py."""
+    steps = sorted({one["steps"] for one in records if one["study"] == "main"})
+    yield (
+        "Simulated data. Percent; mean ± standard deviation over seeds of what comes "
+        "after the pre-training, of which there is one, "
+        f"{' and '.join(map(str, steps)) or 'no'} steps in the main rows. Rank-1 per "
+        "view pair, the same view left out (protocol `casia_b`)."
+    )
+    if any(record["variant"] == "tiny" for record in records):
+        yield "\n**Tiny runs: these figures mean nothing.**"
+    plan = {job.name: job for job in jobs()}
+    old = [
+        one["name"]
+        for one in records
+        if one["name"] not in plan or asked(plan[one["name"]]) != changed(one)
+    ]
+    if old:
+        yield f"\n**Not what jobs.py has under these names now**: {listed(old)}."
+
+
+def asked(job: Job) -> list[Any]:
+    """What a job changes and stands on, as JSON gives it back."""
+    return json.loads(json.dumps([dict(job.changes), job.start, job.views]))
+
+
+def changed(record: Record) -> list[Any]:
+    """The same of a record."""
+    return [record["changes"], record["start"], record["views_of"]]
+
+
+def main_rows(records: list[Record]) -> Iterator[str]:
+    """The two ends, the baseline, its parts, the rival."""
+    lines = []
+    for row in main_names(records):
+        found = [by_seed(records, row, rank(name)) for name in CONDITIONS]
+        cells = [shown(one.values()) for one in found]
+        lines.append([f"`{row}`", str(len(found[0])), *cells])
+    if lines:
+        yield "\n### Main rows: Rank-1\n"
+        yield from table(["row", "seeds", *CONDITIONS], lines)
+
+
+def differences(records: list[Record]) -> Iterator[str]:
+    """Main rows against the baseline of the same seed."""
+    lines = []
+    for row in rows_of(records, "main"):
+        if row == BASELINE:
+            continue
+        cells = []
+        for name in CONDITIONS:
+            values = by_seed(records, row, rank(name))
+            cells.append(gain(paired(values, by_seed(records, BASELINE, rank(name)))))
+        lines.append([f"`{row}`", *cells])
+    if lines:
+        yield f"\n### Rank-1 against `{BASELINE}` of the same seed, points\n"
+        yield "Mean difference ± deviation, and how many seeds are higher.\n"
+        yield from table(["row", *CONDITIONS], lines)
+
+
+def by_view(records: list[Record]) -> Iterator[str]:
+    """Front and back apart, then every view."""
+    rows = main_names(records)
+    lines = []
+    for row in rows:
+        cells = [
+            shown(by_seed(records, row, side(name, frontal)).values())
+            for name in CONDITIONS
+            for frontal in (True, False)
+        ]
+        lines.append([f"`{row}`", *cells])
+    if lines:
+        kinds = ("front, back", "other")
+        head = [f"{name}, {kind}" for name in CONDITIONS for kind in kinds]
+        yield "\n### Front and back views apart: Rank-1 by the probe's view\n"
+        yield from table(["row", *head], lines)
+    for name in CONDITIONS:
+        yield from every_view(records, rows, name)
+
+
+def every_view(records: list[Record], rows: list[str], name: str) -> Iterator[str]:
+    """Means over seeds of a condition."""
+    lines, views = [], sorted({v for x in records for v in x["views"].get(name, {})})
+    for row in rows:
+        values = view_means(records, row, name)
+        cells = [f"{values[v]:.1f}" if v in values else "n/a" for v in views]
+        lines.append([f"`{row}`", *cells])
+    if views:
+        yield f"\n### By the probe's view: {name}\n"
+        yield from table(["row", *(f"{int(view)}°" for view in views)], lines)
+
+
+def view_means(records: list[Record], row: str, name: str) -> dict[str, float]:
+    """{view: Rank-1, mean over seeds} of a condition."""
+    runs = [x["views"].get(name, {}) for x in records if x["row"] == row]
+    views = sorted({view for run in runs for view in run})
+    return {v: statistics.fmean(run[v] for run in runs if v in run) for v in views}
+
+
+def quality(records: list[Record]) -> Iterator[str]:
+    """Clusters and people: the first round, and the last."""
+    lines = []
+    for row in rows_of(records, "main"):
+        curves = [mean_curve(records, row, name) for name in QUALITY]
+        if any(curves):
+            ends = [
+                f"{curve[0][1]:.3g} → {curve[-1][1]:.3g}" if curve else "n/a"
+                for curve in curves
+            ]
+            lines.append([f"`{row}`", *ends])
+    if lines:
+        yield "\n### Clusters and people: first round → last round\n"
+        yield "Means over seeds (rounds.png has all rounds).\n"
+        yield from table(["row", *QUALITY], lines)
+
+
+def classifiers(records: list[Record]) -> Iterator[str]:
+    """Sequences of the target's test people that are told right."""
+    found = [one for one in records if one["accuracy"]]
+    lines = []
+    for one in found:
+        values = one["accuracy"]
+        front = [f"{values[view]:.1f}" if view in values else "n/a" for view in FRONTAL]
+        cells = [str(one["steps"]), f"{values['balanced']:.1f}", *front]
+        lines.append([f"`{one['row']}`", *cells])
+    if lines:
+        yield "\n### Classifiers of views: accuracy on the target's test people\n"
+        yield "Balanced: the mean of front and back and of the other views.\n"
+        yield from table(["base", "steps", "balanced", "0°", "180°"], lines)
+
+
+def one_seed(records: list[Record], study: str) -> Iterator[str]:
+    """The rows of an ablation beside what they change, seed 0."""
+    rows = rows_of(records, study)
+    lines = []
+    for row in [beside(study), *rows]:
+        found = [by_seed(records, row, rank(name)) for name in CONDITIONS]
+        if 0 not in found[0]:
+            continue
+        cells = [shown([one[0]] if 0 in one else []) for one in found]
+        more = [by_seed(records, row, last(name)) for name in ("nmi", "clusters")]
+        cells += [f"{one[0]:.3g}" if 0 in one else "n/a" for one in more]
+        lines.append([f"`{row}`", *cells])
+    if rows:
+        yield f"\n### {study.capitalize()} (1 seed)\n"
+        head = ["row, seed 0", *CONDITIONS, "last NMI", "last clusters"]
+        yield from table(head, lines)
+
+
+def beside(study: str) -> str:
+    """The row that those of a study change by one thing."""
+    changes = next(job.changes for job in jobs() if job.study == study)
+    alone = "method_args.fusion_round" in changes
+    return BASELINE if alone else REFERENCE
+
+
+def cost(records: list[Record]) -> Iterator[str]:
+    """Seconds of the processor, whatever else the machine did."""
+    lines = []
+    for row in dict.fromkeys(job.row for job in jobs()):
+        runs = [record for record in records if record["row"] == row]
+        if runs:
+            medians = [
+                statistics.median(run[key] for run in runs)
+                for key in ("steps", "cpu_seconds", "load")
+            ]
+            lines.append([f"`{row}`", str(len(runs)), *(f"{x:.4g}" for x in medians)])
+    yield "\n### Cost\n"
+    yield from table(["row", "runs", "steps", "median CPU seconds", "load"], lines)
+    hours = sum(record["cpu_seconds"] for record in records) / 3600
+    machines = {
+        f"{one['machine']['machine']}, {one['machine']['devices']}" for one in records
+    }
+    yield (
+        f"\n{len(records)} runs, {hours:.1f} CPU hours in all: training and every "
+        f"test. {'; '.join(sorted(machines))}."
+    )
+
+
+def missing(records: list[Record]) -> Iterator[str]:
+    """What jobs.py has and the file has not, a line per study."""
+    done = {record["name"] for record in records}
+    left = [job for job in jobs() if job.name not in done]
+    if left:
+        yield "\n### Not run yet\n"
+    for study in dict.fromkeys(job.study for job in left):
+        yield f"- {study}: {listed(job.name for job in left if job.study == study)}"
+
+
+# Plots.
+
+
+def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
+    """Those that there is something for, by name."""
+    rows = main_names(records)
+    if rows:
+        yield "main", seeds(records, rows)
+    if any(mean_curve(records, row, "nmi") for row in rows):
+        yield "rounds", over_rounds(records, rows)
+    if any(record["views"] for record in records):
+        yield "views", views(records, rows)
+    studies = {job.study for job in jobs()} - {"main", "bases"}
+    if single := rows_of(records, *studies):
+        yield "singles", singles(records, single)
+
+
+def panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Side by side."""
+    figure = Figure((3.6 * number, height), layout="constrained")
+    found = list(figure.subplots(1, number))
+    for axes in found:
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, found
+
+
+def seeds(records: list[Record], rows: list[str]) -> Figure:
+    """A point per seed, a bar for their mean."""
+    figure, found = panels(len(CONDITIONS), 1.4 + 0.34 * len(rows))
+    for axes, name in zip(found, CONDITIONS, strict=True):
+        for at, row in enumerate(rows):
+            values = list(by_seed(records, row, rank(name)).values())
+            axes.scatter(
+                values, [at] * len(values), s=28, color=BLUE, alpha=0.7, label="a seed"
+            )
+            if values:
+                mean = statistics.fmean(values)
+                ends = [at - 0.3, at + 0.3]
+                axes.plot([mean, mean], ends, color=ORANGE, lw=2.5, label="mean")
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_title(f"{name}, Rank-1, %", fontsize=10)
+    legend_below(figure, found)
+    return figure
+
+
+def over_rounds(records: list[Record], rows: list[str]) -> Figure:
+    """Means over seeds against steps."""
+    names = ("nmi", "purity", "clusters")
+    figure, found = panels(len(names), 3.4)
+    for axes, name in zip(found, names, strict=True):
+        for row in rows:
+            draw(axes, row, mean_curve(records, row, name))
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("steps")
+    legend_below(figure, found)
+    return figure
+
+
+def views(records: list[Record], rows: list[str]) -> Figure:
+    """Against the probe's view."""
+    figure, found = panels(len(CONDITIONS), 3.4)
+    for axes, name in zip(found, CONDITIONS, strict=True):
+        for row in rows:
+            values = view_means(records, row, name)
+            draw(axes, row, [(int(view), x) for view, x in values.items()])
+        axes.set_title(f"{name}, Rank-1, %", fontsize=10)
+        axes.set_xlabel("view of the probe, degrees")
+    legend_below(figure, found)
+    return figure
+
+
+def draw(axes: Axes, row: str, points: list[tuple[float, float]]) -> None:
+    """A line of a main row, the same in every plot."""
+    colour, marker = COLOURS[row]
+    if points:
+        style = dict(color=colour, marker=marker, label=row, ms=4)
+        axes.plot(*zip(*points, strict=True), **style)
+
+
+def singles(records: list[Record], rows: list[str]) -> Figure:
+    """Rank-1 of CL of one-seed rows less that of seed 0 of what they change."""
+    figure = Figure((6.4, 1.6 + 0.25 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    studies = {job.row: job.study for job in jobs()}
+    for at, row in enumerate(rows):
+        usual = by_seed(records, beside(studies[row]), rank("CL"))
+        values = by_seed(records, row, rank("CL"))
+        if 0 in usual and 0 in values:
+            change = values[0] - usual[0]
+            axes.plot([0, change], [at, at], color=BLUE, lw=1.2)
+            axes.scatter([change], [at], s=28, color=BLUE)
+    axes.axvline(0, color="black", lw=0.8, zorder=1)
+    axes.set_xlabel(
+        f"CL, Rank-1 less that of {REFERENCE} or {BASELINE}, seed 0, points"
+    )
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def legend_below(figure: Figure, found: list[Axes]) -> None:
+    """One for all panels, a line per label."""
+    lines = {}
+    for axes in found:
+        handles, labels = axes.get_legend_handles_labels()
+        lines |= dict(zip(labels, handles, strict=True))
+    if lines:
+        figure.legend(
+            lines.values(),
+            lines,
+            loc="outside lower center",
+            ncols=len(lines),
+            frameon=False,
+        )
+
+
+if __name__ == "__main__":
+    main()
