@@ -32,10 +32,11 @@ from gaitjax.runtime import mesh
 from gaitjax.runtime.metrics_log import peak_memory_gib
 
 NEIGHBOURS, SUPPORT, BATCH, STEPS, ROUND = 40, 2, 128, 10, 100
-SIMILARITY = 0.5  # chosen: takes of a person are about so near
-# Chosen: cosines are about 0.7 within a take and 0.5 within a person.
-RANK, SEQUENCES, TAKES = 48, 40, 4
-MOVED, NOISE = (0.6, 0.5), 0.4
+SIMILARITY = 0.5  # chosen: between those
+# Chosen: cosines are about 0.7 within a take and 0.4 to another take of a person, so
+# that clusterers split people and mix some.
+RANK, SEQUENCES, TAKES = 32, 40, 4
+MOVED, NOISE = (0.9, 0.7), 0.6
 Found = tuple[np.ndarray, np.ndarray]  # places i[n,k], cosines f32[n,k]
 
 
@@ -103,7 +104,9 @@ def clusterers() -> dict[str, Callable[..., np.ndarray]]:
         import infomap  # noqa: F401
     except ImportError:
         return found
-    return found | {"infomap": functools.partial(clusters.infomap, similarity=0.5)}
+    return found | {
+        "infomap": functools.partial(clusters.infomap, similarity=SIMILARITY)
+    }
 
 
 def agreement(label: str, labels: np.ndarray, people: np.ndarray) -> Iterator[Row]:

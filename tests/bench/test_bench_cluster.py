@@ -28,11 +28,12 @@ def test_features_have_people_and_takes():
     cosine = x @ x.T
     same = people[:, None] == people
     other = ~np.eye(NUM, dtype=bool)
-    # What MOVED and NOISE make of it: 1 of 1.77 within a person, 1.36 within a take.
-    assert 0.5 < cosine[same & other].mean() < 0.7
+    # What MOVED and NOISE make of it: 1 of 2.66 in a person, 1.81 in a take, which a
+    # quarter of the pairs share.
+    assert 0.37 < cosine[same & other].mean() < 0.55
     assert abs(cosine[~same].mean()) < 0.1
     found = clusters.quality(labels, people)
-    assert found["ari"] > 0.3 and found["clusters"] > 2
+    assert 0.2 < found["ari"] < 0.98 and found["clusters"] > 2
 
 
 def test_all_parts_are_timed():
