@@ -180,7 +180,6 @@ def make(
             min_samples=min_samples,
         )
         if fused and views:
-            again = round_ > fusion_round  # so the memory is of a round with fusion
             labels = fusion.dissolve(
                 x,
                 labels,
@@ -190,9 +189,8 @@ def make(
                 similarity=view_similarity,
                 rate=rate,
                 adaptive=adaptive,
-                previous=int(np.sum(model_state["memory"]["filled"]))
-                if again
-                else None,
+                # At epoch 0, when that round had no fusion, it does not count.
+                previous=int(np.sum(model_state["memory"]["filled"])),
             )
         centroids = fusion.centroids(x, labels, capacity)
         rows = fusion.alone(labels, capacity, support)

@@ -284,7 +284,7 @@ def test_fusion_of_views_by_a_curriculum():
         return {**start, "memory": {**start["memory"], "filled": filled}}
 
     labels, state = method.refresh(with_clusters(1), seen(), 1)
-    np.testing.assert_array_equal(labels, out)  # no round with fusion before
+    np.testing.assert_array_equal(labels, out)  # whatever was before
     assert state["memory"]["filled"].sum() == 3
     labels, _ = method.refresh(state, seen(), 2)
     np.testing.assert_array_equal(labels, into)
