@@ -15,13 +15,15 @@ import pathlib
 import shutil
 import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jobs import BACKBONES, DEPTH, DEPTHS, TWINS, Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from gaitjax.bench.tables import gain, listed, paired, shown, table
 
 HERE = pathlib.Path(__file__).parent
 NAMES = {"gaitbase": "GaitBase", "gaitset": "GaitSet", "deepgaitv2": "DeepGaitV2"}
@@ -137,33 +139,6 @@ def by_seed(
     return {seed: found[seed] for seed in sorted(found) if found[seed] is not None}
 
 
-def paired(values: dict[int, float], rival: dict[int, float]) -> list[float]:
-    """Differences to the rival of the same seed, of the seeds that both have."""
-    return [values[seed] - rival[seed] for seed in values if seed in rival]
-
-
-def shown(values: Iterable[float], digits: int = 1) -> str:
-    """Mean, and the sample's deviation over seeds where there are several."""
-    values = list(values)
-    if not values:
-        return "n/a"
-    mean = f"{statistics.fmean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}"
-
-
-def gain(values: list[float]) -> str:
-    """Mean difference, deviation, and how many seeds are higher."""
-    if not values:
-        return "n/a"
-    mean = f"{statistics.fmean(values):+.1f}"
-    if len(values) == 1:
-        return f"{mean} (1 seed)"
-    higher = sum(value > 0 for value in values)
-    return f"{mean} ± {statistics.stdev(values):.1f}, {higher} of {len(values)}"
-
-
 def there(records: list[Record]) -> list[tuple[str, str]]:
     """(twin, backbone) of the bases with a finished main job."""
     done = {(one["twin"], one["backbone"]) for one in records if not one["ablation"]}
@@ -171,19 +146,6 @@ def there(records: list[Record]) -> list[tuple[str, str]]:
 
 
 # Tables.
-
-
-def table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
-    """Markdown."""
-    yield f"| {' | '.join(head)} |"
-    yield "|---" * len(head) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
-def listed(names: Iterable[str]) -> str:
-    """As code, with commas."""
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def preface(records: list[Record]) -> Iterator[str]:

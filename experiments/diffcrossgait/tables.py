@@ -13,7 +13,7 @@ import json
 import pathlib
 import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from jobs import Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gaitjax.bench.tables import gain, listed, paired, shown, table
 from gaitjax.retrieval import protocols
 
 HERE = pathlib.Path(__file__).parent
@@ -141,40 +142,7 @@ def by_seed(
     return dict(sorted(found.items()))
 
 
-def paired(values: dict[int, float], rival: dict[int, float]) -> list[float]:
-    """Differences to the rival's run of the same seed, of the seeds that both have."""
-    return [values[seed] - rival[seed] for seed in values if seed in rival]
-
-
-def shown(values: Iterable[float]) -> str:
-    """Mean, and the sample's deviation over seeds where there are several."""
-    values = list(values)
-    if not values:
-        return "n/a"
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.1f}{spread}"
-
-
-def gain(values: list[float]) -> str:
-    """Mean difference, deviation, and how many seeds are higher."""
-    if not values:
-        return "n/a"
-    mean = f"{statistics.fmean(values):+.1f}"
-    if len(values) == 1:
-        return f"{mean} (1 seed)"
-    higher = sum(value > 0 for value in values)
-    return f"{mean} ± {statistics.stdev(values):.1f}, {higher} of {len(values)}"
-
-
 # Tables.
-
-
-def table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
-    """Markdown."""
-    yield f"| {' | '.join(head)} |"
-    yield "|---" * len(head) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 def preface(records: list[Record]) -> Iterator[str]:
@@ -194,11 +162,6 @@ def preface(records: list[Record]) -> Iterator[str]:
     ]
     if old:
         yield f"\n**Not what jobs.py has under these names now**: {listed(old)}."
-
-
-def listed(names: Iterable[str]) -> str:
-    """As code, with commas."""
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def conditions(records: list[Record], direction: str) -> Iterator[str]:
