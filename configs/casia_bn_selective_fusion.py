@@ -5,7 +5,7 @@
 A GaitSet learns on OU-MVLP with labels (normal walking), then goes on without any on
 another set: 50 rounds of clustering, and 50 with clusters fused across clothes and
 views. CASIA-BN is CASIA-B segmented anew: prepare it with CASIA-B's builder in a folder
-of its own (docs/selective_fusion.md). The published recipe needs the pre-trained
+of its own (docs/unsupervised.md). The published recipe needs the pre-trained
 network, the classifier of views and the data set; published Rank-1 NM / BG / CL with
 GaitSet: 67.0 / 49.2 / 12.7 pre-trained, 90.3 / 82.9 / 40.8 after (not reproduced here,
 the data sets are by agreement only).
@@ -68,6 +68,7 @@ def scaled(config: ConfigDict, twin: str, variant: str) -> None:
     """Minutes on a CPU, or seconds; DBSCAN, which needs no extra package."""
     sizes = dict(channels=(16, 32, 64), bins=(8, 4, 2, 1), features=64)
     narrow(config, twin, **sizes)
+    config.data.args.modalities = ("sils",)
     config.data.update(p=8, k=8, frames=3)
     config.optim.update(name="adam", lr=3e-4, schedule="constant", warmup=0)
     config.method_args.clusterer = "dbscan"

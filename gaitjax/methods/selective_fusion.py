@@ -12,7 +12,7 @@ fusions begin:
   sequences go to the nearest of the others, fewer at first.
 
 Nothing here sees a label of the set: `data.label = "none"`. What the paper leaves open
-is in docs/selective_fusion.md.
+is in docs/unsupervised.md.
 """
 
 from __future__ import annotations
