@@ -42,7 +42,6 @@ def recipe(name: str, variant: str) -> ConfigDict:
     config.data.update(flip=0.2, rotate=0.2)
     config.method_args.update(remat=True, supervised_frames=4)
     config.optim.update(name="adamw", lr=1e-3, weight_decay=5e-4, schedule="multistep")
-    config.optim.groups = ((r"^maps/", 0.5, 1.0),)
     config.train.precision = "bf16"
     config.ckpt.every = 5_000
     config.log.every = 100

@@ -45,15 +45,10 @@ class Job:
         return f"{self.row}-seed{self.seed}"
 
 
-def alone() -> dict[str, Any]:
-    """The 2D branch, which has no parameter for the 3D branch's learning rate."""
-    return {**args(fusion="2d"), "optim.groups": ()}
-
-
 def main_rows() -> dict[str, dict[str, Any]]:
     """The method, its branches, its rivals."""
     return {
-        "2d": alone(),
+        "2d": args(fusion="2d"),
         "concat": {},
         "unsupervised": BARE,
         "3d": args(fusion="3d"),

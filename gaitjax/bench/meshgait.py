@@ -24,7 +24,6 @@ that recipe on an accelerator, of the narrow `:walkers` one on a CPU or with `qu
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -98,13 +97,10 @@ def shapes(vertices: int) -> dict[str, tuple[int, ...]]:
 
 def networks(recipe: Recipe, precision: Precision) -> dict[str, Network]:
     """Both branches and the 2D branch alone, traced; no array is on a device."""
-    args, optim = (recipe.config[name] for name in ("method_args", "optim"))
-    # Of the 3D branch's own learning rate there is nothing to set without it.
-    config = {**recipe.config, "optim": {**optim, "groups": ()}}
-    alone = dataclasses.replace(recipe, config=config)
+    args = recipe.config["method_args"]
     return {
         "concat": build(recipe, {**args, "fusion": "concat"}, precision),
-        "2d": build(alone, {**args, "fusion": "2d"}, precision),
+        "2d": build(recipe, {**args, "fusion": "2d"}, precision),
     }
 
 

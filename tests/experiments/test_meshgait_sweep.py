@@ -49,9 +49,6 @@ def test_every_job_is_one_that_can_run(sweep, variant):
         )
         assert config["train"]["seed"] == job.seed
         assert config["train"]["steps"] == (600 if variant == "walkers" else 4)
-        # The 2D branch has no parameter of the 3D branch's group.
-        alone = config["method_args"]["fusion"] == "2d"
-        assert alone == (not config["optim"]["groups"])
 
 
 def test_what_comes_first_is_listed_first(sweep):
