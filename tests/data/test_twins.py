@@ -215,7 +215,14 @@ def test_bad_arguments_teach(builder):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The others are built by the configs that CI tries.
+BUILT = [
+    pytest.param(n, marks=pytest.mark.slow if n != "walkers_ccpg" else ())
+    for n in NAMES
+]
+
+
+@pytest.mark.parametrize("name", BUILT)
 def test_every_twin_is_built(name, tmp_path):
     """Two people each, two frames: labels as planned, pictures in every record."""
     sizes = {"num_train": 2, "num_test": 2, "frames": 2, "processes": 1}

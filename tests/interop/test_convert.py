@@ -208,6 +208,7 @@ def test_evaluate_and_extract_take_it(converted, tiny_config, capsys):
     assert "note: step" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_init_from_takes_it(converted, tiny_config, tmp_path, capsys):
     tiny_config["train"]["init_from"] = str(converted)
     args = tiny_config["method_args"]

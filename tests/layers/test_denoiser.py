@@ -20,6 +20,8 @@ from gaitjax.layers.denoiser import (
 
 TINY = dict(features=8, heads=2)
 
+BLOCKS = ["separable", pytest.param("full", marks=pytest.mark.slow)]
+
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
@@ -86,7 +88,7 @@ def test_any_height_and_width(size, options):
     assert bridge.shape == (3, -(-size[0] // 2), -(-size[1] // 2), 8)
 
 
-@pytest.mark.parametrize("block", ["separable", "full"])
+@pytest.mark.parametrize("block", BLOCKS)
 def test_every_input_counts_for_its_own_sample_alone(block):
     apply, (x, steps, condition) = tiny(block=block)
     before = apply(x, steps, condition)
@@ -156,6 +158,7 @@ def test_bridge_is_the_bottleneck():
     np.testing.assert_array_equal(condition[:, 256:], args[2])
 
 
+@pytest.mark.slow
 def test_half_precision_inside_only():
     full, args = tiny()
     with jax.numpy_dtype_promotion("standard"):  # flax's norms promote
@@ -166,7 +169,7 @@ def test_half_precision_inside_only():
         np.testing.assert_allclose(b, a, atol=0.1 * np.abs(a).max())
 
 
-@pytest.mark.parametrize("block", ["separable", "full"])
+@pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_starts_as_its_shortcut(block):
     x, time = draw(1, 3, 2, 4), draw(1, 5)
     start = jax.jit(ResBlock(4, block).init_with_output)

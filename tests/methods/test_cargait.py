@@ -312,7 +312,9 @@ def toy(seed=0):
     return Bank({"sils": x.astype(np.float32)}), labels
 
 
-@pytest.mark.parametrize("scorer", ["attention", "binary"])
+@pytest.mark.parametrize(
+    "scorer", ["attention", pytest.param("binary", marks=pytest.mark.slow)]
+)
 def test_loss_falls_where_there_is_something_to_learn(scorer):
     method = make({"sils": (2, DIMS)}, scorer=scorer, nearest=10, hidden=16)
     data, labels = toy()

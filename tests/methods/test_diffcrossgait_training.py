@@ -103,6 +103,7 @@ def test_one_device_and_four_take_the_same_step():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_half_precision_trains():
     state, lines = trained(12, dtype=jnp.bfloat16)
     assert all(np.isfinite(x) for line in lines for x in line.values())
