@@ -8,11 +8,9 @@ Prints Markdown and writes phases.png, elevation.png and singles.png beside the 
 
 from __future__ import annotations
 
-import argparse
 import json
 import pathlib
 import statistics
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +19,7 @@ from jobs import Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gaitjax.bench.tables import gain, listed, paired, shown, table
+from gaitjax.bench.tables import gain, listed, missing, paired, shown, table, write
 from gaitjax.retrieval import protocols
 
 HERE = pathlib.Path(__file__).parent
@@ -76,17 +74,7 @@ Record = dict[str, Any]
 
 def main() -> None:
     """Prints everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=pathlib.Path, default=HERE / "results.json")
-    path = parser.parse_args().results
-    records = json.loads(path.read_text()) if path.exists() else []
-    if not records:
-        sys.exit(f"no finished run in {path}; run experiments/diffcrossgait/sweep.py")
-    for line in everything(records):
-        print(line)
-    suffix = path.stem.removeprefix("results")
-    for name, figure in plots(records):
-        figure.savefig(path.parent / f"{name}{suffix}.png", dpi=110)
+    write(__doc__, HERE, everything, plots)
 
 
 def everything(records: list[Record]) -> Iterator[str]:
@@ -102,7 +90,7 @@ def everything(records: list[Record]) -> Iterator[str]:
     yield from plug_in(records)
     yield from elevations(records)
     yield from cost(records)
-    yield from missing(records)
+    yield from missing(records, planned(records))
 
 
 # Arithmetic.
@@ -354,16 +342,6 @@ def cost(records: list[Record]) -> Iterator[str]:
         "last minute of a run. "
         f"{'; '.join(sorted(machines))}."
     )
-
-
-def missing(records: list[Record]) -> Iterator[str]:
-    """What jobs.py has and the file has not, a line per study."""
-    done = {record["name"] for record in records}
-    left = [job for job in planned(records) if job.name not in done]
-    if left:
-        yield "\n### Not run yet\n"
-    for study in dict.fromkeys(job.study for job in left):
-        yield f"- {study}: {listed(job.name for job in left if job.study == study)}"
 
 
 # Plots.

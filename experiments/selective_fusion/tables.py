@@ -9,11 +9,9 @@ end.
 
 from __future__ import annotations
 
-import argparse
 import json
 import pathlib
 import statistics
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,7 +19,16 @@ from jobs import Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gaitjax.bench.tables import gain, listed, paired, shown, table
+from gaitjax.bench.tables import (
+    costs,
+    gain,
+    listed,
+    missing,
+    paired,
+    shown,
+    table,
+    write,
+)
 
 HERE = pathlib.Path(__file__).parent
 CONDITIONS = ("NM", "BG", "CL")
@@ -47,19 +54,7 @@ Record = dict[str, Any]
 
 def main() -> None:
     """Prints everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=pathlib.Path, default=HERE / "results.json")
-    path = parser.parse_args().results
-    records = json.loads(path.read_text()) if path.exists() else []
-    if not records:
-        sys.exit(
-            f"no finished run in {path}; run experiments/selective_fusion/sweep.py"
-        )
-    for line in everything(records):
-        print(line)
-    suffix = path.stem.removeprefix("results")
-    for name, figure in plots(records):
-        figure.savefig(path.parent / f"{name}{suffix}.png", dpi=110)
+    write(__doc__, HERE, everything, plots)
 
 
 def everything(records: list[Record]) -> Iterator[str]:
@@ -73,8 +68,8 @@ def everything(records: list[Record]) -> Iterator[str]:
     for study in dict.fromkeys(job.study for job in jobs()):
         if study not in ("main", "bases"):
             yield from one_seed(records, study)
-    yield from cost(records)
-    yield from missing(records)
+    yield from costs(records, dict.fromkeys(job.row for job in jobs()))
+    yield from missing(records, jobs())
 
 
 # Arithmetic.
@@ -292,39 +287,6 @@ def beside(study: str) -> str:
     changes = next(job.changes for job in jobs() if job.study == study)
     alone = "method_args.fusion_round" in changes
     return BASELINE if alone else REFERENCE
-
-
-def cost(records: list[Record]) -> Iterator[str]:
-    """Seconds of the processor, whatever else the machine did."""
-    lines = []
-    for row in dict.fromkeys(job.row for job in jobs()):
-        runs = [record for record in records if record["row"] == row]
-        if runs:
-            medians = [
-                statistics.median(run[key] for run in runs)
-                for key in ("steps", "cpu_seconds", "load")
-            ]
-            lines.append([f"`{row}`", str(len(runs)), *(f"{x:.4g}" for x in medians)])
-    yield "\n### Cost\n"
-    yield from table(["row", "runs", "steps", "median CPU seconds", "load"], lines)
-    hours = sum(record["cpu_seconds"] for record in records) / 3600
-    machines = {
-        f"{one['machine']['machine']}, {one['machine']['devices']}" for one in records
-    }
-    yield (
-        f"\n{len(records)} runs, {hours:.1f} CPU hours in all: training and every "
-        f"test. {'; '.join(sorted(machines))}."
-    )
-
-
-def missing(records: list[Record]) -> Iterator[str]:
-    """What jobs.py has and the file has not, a line per study."""
-    done = {record["name"] for record in records}
-    left = [job for job in jobs() if job.name not in done]
-    if left:
-        yield "\n### Not run yet\n"
-    for study in dict.fromkeys(job.study for job in left):
-        yield f"- {study}: {listed(job.name for job in left if job.study == study)}"
 
 
 # Plots.

@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+import pathlib
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+Record = Mapping[str, Any]
+
+
+def write(
+    doc: str | None,
+    folder: pathlib.Path,
+    everything: Callable[[list[Record]], Iterable[str]],
+    plots: Callable[[list[Record]], Iterable[tuple[str, Figure]]],
+) -> None:
+    """A study's command line: prints the lines, saves the plots beside the records.
+
+    doc: its help. folder: of the study; --results names another file of records.
+    """
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--results", type=pathlib.Path, default=folder / "results.json")
+    path = parser.parse_args().results
+    records = json.loads(path.read_text()) if path.exists() else []
+    if not records:
+        sys.exit(f"no finished run in {path}; run experiments/{folder.name}/sweep.py")
+    for line in everything(records):
+        print(line)
+    suffix = path.stem.removeprefix("results")
+    for name, figure in plots(records):
+        figure.savefig(path.parent / f"{name}{suffix}.png", dpi=110)
 
 
 def paired(values: Mapping[int, float], rival: Mapping[int, float]) -> list[float]:
@@ -44,3 +76,36 @@ def table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
 def listed(names: Iterable[str]) -> str:
     """As code, with commas."""
     return ", ".join(f"`{name}`" for name in names)
+
+
+def costs(records: list[Record], rows: Iterable[str]) -> Iterator[str]:
+    """Seconds of the processor, whatever else the machine did."""
+    lines = []
+    for row in rows:
+        runs = [record for record in records if record["row"] == row]
+        if runs:
+            medians = [
+                statistics.median(run[key] for run in runs)
+                for key in ("steps", "cpu_seconds", "load")
+            ]
+            lines.append([f"`{row}`", str(len(runs)), *(f"{x:.4g}" for x in medians)])
+    yield "\n### Cost\n"
+    yield from table(["row", "runs", "steps", "median CPU seconds", "load"], lines)
+    hours = sum(record["cpu_seconds"] for record in records) / 3600
+    machines = {
+        f"{one['machine']['machine']}, {one['machine']['devices']}" for one in records
+    }
+    yield (
+        f"\n{len(records)} runs, {hours:.1f} CPU hours in all: training and every "
+        f"test. {'; '.join(sorted(machines))}."
+    )
+
+
+def missing(records: list[Record], jobs: Iterable[Any]) -> Iterator[str]:
+    """Jobs (with a name and a study) that have no record, a line per study."""
+    done = {record["name"] for record in records}
+    left = [job for job in jobs if job.name not in done]
+    if left:
+        yield "\n### Not run yet\n"
+    for study in dict.fromkeys(job.study for job in left):
+        yield f"- {study}: {listed(job.name for job in left if job.study == study)}"
