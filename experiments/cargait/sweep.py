@@ -10,7 +10,6 @@ same with a few people and steps, whose figures mean nothing: does everything ru
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import os
@@ -39,19 +38,8 @@ MATRICES = [f"{k}_{w}" for k in ("genuine", "impostor") for w in ("before", "aft
 
 def main() -> None:
     """Runs what is missing until time is up."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--parallel", type=int, default=2)
-    parser.add_argument("--runs", type=pathlib.Path)
-    parser.add_argument("--out", type=pathlib.Path)
-    parser.add_argument("--only", nargs="+", default=())
-    parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--job", help="this one, in this process")
-    options = parser.parse_args()
-    suffix = "_tiny" if options.tiny else ""
-    runs = options.runs or pathlib.Path(f"runs/cargait{suffix}")
-    out = options.out or HERE / f"results{suffix}.json"
-    variant = "tiny" if options.tiny else "walkers"
+    options = study.tiny_options(__doc__, HERE, "runs/cargait")
+    runs, out, variant = options.runs, options.out, options.variant
     if options.job:
         one = next(job for job in jobs() if job.name == options.job)
         return run(one, runs, variant)
@@ -61,10 +49,9 @@ def main() -> None:
         for job in jobs()
         if job.name not in done and (not options.only or job.name in options.only)
     ]
-    shared = ["--runs", str(runs), *(["--tiny"] if options.tiny else [])]
     study.run_all(
         todo,
-        lambda job: [sys.executable, __file__, *shared, "--job", job.name],
+        lambda job: [sys.executable, __file__, *options.shared, "--job", job.name],
         lambda job: record(job, runs, variant),
         out,
         options.minutes,

@@ -11,7 +11,6 @@ mean nothing: does everything run?
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import os
@@ -43,19 +42,8 @@ PEOPLE = {"oumvlp": (120, 40), "gait3d": (200, 60)}  # training, test
 
 def main() -> None:
     """Runs what is missing until time is up."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--parallel", type=int, default=2)
-    parser.add_argument("--runs", type=pathlib.Path)
-    parser.add_argument("--out", type=pathlib.Path)
-    parser.add_argument("--only", nargs="+", default=())
-    parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--job", help="this one, in this process")
-    options = parser.parse_args()
-    suffix = "_tiny" if options.tiny else ""
-    runs = options.runs or pathlib.Path(f"runs/meshgait{suffix}")
-    out = options.out or HERE / f"results{suffix}.json"
-    variant = "tiny" if options.tiny else "walkers"
+    options = study.tiny_options(__doc__, HERE, "runs/meshgait")
+    runs, out, variant = options.runs, options.out, options.variant
     if options.job:
         one = next(job for job in jobs() if job.name == options.job)
         return run(one, runs, variant)
@@ -66,10 +54,9 @@ def main() -> None:
         if job.name not in done
         and (not options.only or {job.row, job.name} & {*options.only})
     ]
-    shared = ["--runs", str(runs), *(["--tiny"] if options.tiny else [])]
     study.run_all(
         todo,
-        lambda job: [sys.executable, __file__, *shared, "--job", job.name],
+        lambda job: [sys.executable, __file__, *options.shared, "--job", job.name],
         lambda job: record(job, runs, variant),
         out,
         options.minutes,

@@ -12,13 +12,13 @@ run?
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pathlib
 import shutil
 import sys
 import time
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -47,30 +47,18 @@ FRAMES = 8  # of a sequence
 
 def main() -> None:
     """Runs what is missing until time is up."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--parallel", type=int, default=2)
-    parser.add_argument("--runs", type=pathlib.Path)
-    parser.add_argument("--out", type=pathlib.Path)
-    parser.add_argument("--only", nargs="+", default=())
-    parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--job", help="this one, in this process")
-    options = parser.parse_args()
-    suffix = "_tiny" if options.tiny else ""
-    runs = options.runs or pathlib.Path(f"runs/selective_fusion_study{suffix}")
-    out = options.out or HERE / f"results{suffix}.json"
-    variant = "tiny" if options.tiny else "walkers"
+    options = study.tiny_options(__doc__, HERE, "runs/selective_fusion_study")
+    runs, out, variant = options.runs, options.out, options.variant
     if options.job:
         one = next(job for job in jobs() if job.name == options.job)
         return run(one, runs, variant)
-    shared = ["--runs", str(runs), *(["--tiny"] if options.tiny else [])]
     end = time.monotonic() + 60 * options.minutes
     wanted = chosen(options.only)
     for some in (bases(), [job for job in wanted if job.study != "bases"]):
         done = {one["name"] for one in study.read(out)}
         study.run_all(
             [job for job in some if job.name not in done and job in wanted],
-            lambda job: [sys.executable, __file__, *shared, "--job", job.name],
+            lambda job: [sys.executable, __file__, *options.shared, "--job", job.name],
             lambda job: record(job, runs, variant),
             out,
             (end - time.monotonic()) / 60,
@@ -78,7 +66,7 @@ def main() -> None:
         )
 
 
-def chosen(only: list[str]) -> list[Job]:
+def chosen(only: Collection[str]) -> list[Job]:
     """Jobs of these rows or names, all if there are none, and what they stand on."""
     found = [job for job in jobs() if not only or {job.row, job.name} & {*only}]
     stand = {name for job in found for name in (job.start, job.views)}

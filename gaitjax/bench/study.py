@@ -7,7 +7,9 @@ record of a finished job is one line of a JSON file.
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
+import dataclasses
 import json
 import pathlib
 import signal
@@ -22,6 +24,21 @@ from gaitjax.files import write_atomically
 
 Command = Callable[[Any], list[str]]
 Collect = Callable[[Any], dict[str, Any] | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What was typed. variant: of configs. job: the one that this process is for.
+    shared: what its own processes are told, too."""
+
+    minutes: float
+    parallel: int
+    runs: pathlib.Path
+    out: pathlib.Path
+    only: frozenset[str]
+    variant: str
+    job: str | None
+    shared: tuple[str, ...]
 
 
 def run_all(
@@ -53,6 +70,34 @@ def run_all(
         ended = list(pool.map(work, todo))
     if not all(ended):
         sys.exit(f"{ended.count(False)} runs are left; type it again to go on")
+
+
+def tiny_options(doc: str | None, folder: pathlib.Path, runs: str) -> Options:
+    """The command line of a study that has a tiny variant.
+
+    doc: its help. folder: of the study. runs: where its runs are, by default.
+    """
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--parallel", type=int, default=2)
+    parser.add_argument("--runs", type=pathlib.Path)
+    parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--only", nargs="+", default=())
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--job", help="this one, in this process")
+    given = parser.parse_args()
+    suffix = "_tiny" if given.tiny else ""
+    where = given.runs or pathlib.Path(f"{runs}{suffix}")
+    return Options(
+        minutes=given.minutes,
+        parallel=given.parallel,
+        runs=where,
+        out=given.out or folder / f"results{suffix}.json",
+        only=frozenset(given.only),
+        variant="tiny" if given.tiny else "walkers",
+        job=given.job,
+        shared=("--runs", str(where), *(["--tiny"] if given.tiny else [])),
+    )
 
 
 def finished(command: list[str], seconds: float) -> bool:
