@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gaitjax.layers.norm import BatchNorm
+from gaitjax.ops.conv import conv_general_dilated
 
 
 class Conv(nn.Module):
@@ -52,6 +53,7 @@ class Conv(nn.Module):
             use_bias=False,
             dtype=self.dtype,
             kernel_init=self.init,
+            conv_general_dilated=conv_general_dilated,
             name="conv",
         )(x)
 

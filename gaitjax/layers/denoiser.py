@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from gaitjax.layers.attention import AxialAttention
 from gaitjax.layers.conv import Conv
+from gaitjax.ops.conv import conv_general_dilated
 
 Block = Literal["separable", "full"]
 TIME_DIMS = 256  # stated
@@ -112,6 +113,7 @@ def convolution(
         padding=1,
         kernel_init=kernel_init,
         dtype=dtype,
+        conv_general_dilated=conv_general_dilated,
         name=name,
     )
 
