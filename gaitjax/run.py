@@ -23,7 +23,7 @@ from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
 from gaitjax.methods import api
 from gaitjax.retrieval import protocols, rerank
-from gaitjax.runtime import checkpoint, mesh, shapes, weights
+from gaitjax.runtime import checkpoint, inputs, mesh, shapes, weights
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import Precision, with_products
 from gaitjax.runtime.state import TrainState, init_state, make_step, stream
@@ -216,7 +216,8 @@ def open_run(
         return jax.jit(with_products(fn, options.precision), out_shardings=everywhere)
 
     traces: list[int] = []
-    step = make_step(method, tx, options.seed, options.ema, traces)
+    prepare = inputs.make_prepare(data)
+    step = make_step(method, tx, options.seed, options.ema, traces, prepare)
     return Run(
         config=config,
         workdir=path,

@@ -33,7 +33,7 @@ from gaitjax.run import (
     restore_model,
     restore_or_init,
 )
-from gaitjax.runtime import mesh, metrics_log
+from gaitjax.runtime import inputs, mesh, metrics_log
 from gaitjax.runtime.base import base_arguments, must_train
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.preempt import Preemption
@@ -71,6 +71,7 @@ def train_loop(run: Run) -> TrainState:
     )
     meter = metrics_log.Meter()
     collapse = metrics_log.CollapseWatch()
+    stores = inputs.load(data, train_keys(run), run.mesh)
     batches: Iterator | None = None
     sampler: Callable[[int], np.ndarray] | None = None
     banked = open_banked(run, state) if method.prepare else None
@@ -106,7 +107,7 @@ def train_loop(run: Run) -> TrainState:
             batch = {**next(batches), "round": np.int32(round_)}
             waited = time.perf_counter() - began
             frames = int(batch["mask"].sum()) * jax.process_count()
-            batch = mesh.to_devices(batch, run.mesh)
+            batch = mesh.to_devices(batch, run.mesh) | stores
             # Step; the previous one is looked at while this one runs.
             with jax.transfer_guard("disallow"):
                 state, metrics = run.step_fn(state, batch)
@@ -212,10 +213,9 @@ def make_batches(
     data, method, stop = run.data, run.method, run.options.steps
     if banked:
         return bank_batches(run, banked, sampler, start, stop)
-    optional = [key for key in method.optional_keys if key in data.train.modalities]
     return pipeline.train_batches(
         data,
-        data.train.with_keys((*method.train_keys, *optional)),
+        data.train.with_keys(train_keys(run)),
         sampler,
         labels,
         seed=run.options.seed,
@@ -224,6 +224,13 @@ def make_batches(
         optional=method.optional_keys,
         rows=mesh.process_rows(data.batch_size),
     )
+
+
+def train_keys(run: Run) -> tuple[str, ...]:
+    """Modalities that the method trains on, with the optional ones that are there."""
+    method, there = run.method, run.data.train.modalities
+    optional = [key for key in method.optional_keys if key in there]
+    return (*method.train_keys, *optional)
 
 
 def save(

@@ -164,6 +164,21 @@ def test_one_device_and_four_give_the_same_losses(tiny_config, tmp_path):
         assert max(jax.tree.leaves(errors)) < 1e-5
 
 
+def test_resident_pictures_train_alike(tiny_config, tmp_path):
+    """The same clips in another program: equal but for roundings."""
+    tiny_config["train"]["steps"], tiny_config["log"]["every"] = 2, 1
+    plain = open_run(tiny_config, tmp_path / "sent")
+    state, labels = plain.init_fn(), plain.data.labels
+    batches = make_batches(plain, make_sampler(plain, labels, 0), labels, 0)
+    batch = {**next(batches), "round": np.int32(0)}
+    _, want = plain.step_fn(state, mesh.to_devices(batch, plain.mesh))
+    tiny_config["data"]["resident"] = True
+    train(tiny_config, tmp_path / "held")
+    line = read(tmp_path / "held" / "metrics.jsonl")[0]
+    for name in ("loss", "triplet/loss", "ce/loss", "triplet/mean_dist"):
+        assert line[name] == pytest.approx(float(want[name]), rel=1e-5)
+
+
 def test_non_finite_loss_stops_and_names_the_term(tiny_config, tmp_path):
     tiny_config["method"] = "helpers.nan_at_five"
     with pytest.raises(GaitError) as stopped:

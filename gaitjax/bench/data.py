@@ -71,7 +71,17 @@ def _preparing(root: pathlib.Path, people: int, times: int) -> Iterator[Row]:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, len(split), (8, P * K))
     steps = pipeline.Steps(
-        data, split, rows.__getitem__, data.labels, 0, 0, len(rows), (), slice(None)
+        data=data,
+        split=split,
+        keys=split.keys,
+        store=None,
+        sampler=rows.__getitem__,
+        labels=data.labels,
+        seed=0,
+        start=0,
+        stop=len(rows),
+        optional=(),
+        rows=slice(None),
     )
     label = f"batches of {P} x {K} clips of {FRAMES} frames"
     every = range(len(rows))

@@ -2,8 +2,9 @@
 
 Probabilities and ranges are those of the reference (`specs` of OpenGait 5). Two
 departures: one draw per sequence also where clips have unequal lengths (there the
-reference makes one draw for a whole device), and results are rounded to 8 bit, so
-that clips travel as bytes. Flips and rotations take the body's labels along.
+reference makes one draw for a whole device), and pictures stay bytes: they are rounded
+after each step. Here is what is drawn, and what it does to the body's labels; what it
+does to pictures is done on the device, in `ops/augment.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from gaitjax.walkers.mesh import mirror_joints
@@ -28,13 +28,21 @@ class Augment:
     rotate: float = 0.0
     erase: float = 0.0
 
+    @property
+    def touches(self) -> bool:
+        """Whether any picture is ever changed."""
+        return any(dataclasses.astuple(self))
+
     def draw(
         self,
         rng: np.random.Generator,
         cut: bool = True,
         size: tuple[int, int] = (64, 64),
     ) -> Draw:
-        """What happens to one sequence whose stored frames have (height, width)."""
+        """What happens to one sequence whose stored frames have (height, width).
+
+        cut: whether they lose their empty sides, after the perspective.
+        """
         height, width = size
         corners = rng.integers(0, max(FRAME_MARGIN * (width // 44), 1), 4)
         kept = width - 2 * cut_columns(width) if cut else width
@@ -43,13 +51,15 @@ class Augment:
             flip=bool(rng.random() < self.flip),
             angle=rng.uniform(-10, 10) if rng.random() < self.rotate else None,
             hole=draw_hole(rng, height, kept) if rng.random() < self.erase else None,
-            cut=cut,
+            size=size,
+            kept=kept,
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """One draw of `Augment`; calling it changes frames u8 [t, h, w(, c)].
+    """One draw of `Augment`. size: (height, width) of the stored frames; kept: columns
+    that are left of them.
 
     corners: columns cut off at the top left, top right, bottom left and bottom
       right before the rest is stretched to the full frame.
@@ -60,22 +70,20 @@ class Draw:
     flip: bool
     angle: float | None
     hole: tuple[int, int, int, int] | None
-    cut: bool = True
+    size: tuple[int, int] = (64, 64)
+    kept: int = 64
 
-    def __call__(self, frames: np.ndarray) -> np.ndarray:
+    def packed(self) -> np.ndarray:
+        """What `ops.augment` wants of a sequence, f32 [23]: two 3 x 3 matrices (of the
+        perspective and of the rotation: where a result's (x, y, 1) comes from), 1 for
+        a flip, and the hole."""
+        perspective = rotation = np.eye(3)
         if self.corners is not None:
-            frames = warp(frames, perspective_matrix(frames.shape[1:3], self.corners))
-        if self.cut:
-            frames = cut_sides(frames)
-        if self.flip:
-            frames = frames[:, :, ::-1]
+            perspective = perspective_matrix(self.size, self.corners)
         if self.angle is not None:
-            frames = warp(frames, rotation_matrix(frames.shape[1:3], self.angle))
-        if self.hole is not None:
-            top, left, height, width = self.hole
-            frames = frames.copy()
-            frames[:, top : top + height, left : left + width] = 0
-        return np.ascontiguousarray(frames)
+            rotation = rotation_matrix((self.size[0], self.kept), self.angle)
+        numbers = *perspective.flat, *rotation.flat, self.flip, *(self.hole or (0,) * 4)
+        return np.array(numbers, np.float32)
 
     def points(self, points: np.ndarray, mirror: np.ndarray | None) -> np.ndarray:
         """The same of the body: f[t, p, 3] in the camera's frame (x right, y down).
@@ -126,6 +134,13 @@ def cut_sides(frames: np.ndarray) -> np.ndarray:
     return frames[:, :, cut : frames.shape[2] - cut]
 
 
+def without_sides(shape: tuple[int, ...], cut: bool = True) -> tuple[int, ...]:
+    """The shape of a frame (h, w, ...) after `cut_sides`, if it is cut."""
+    if not cut:
+        return shape
+    return (shape[0], shape[1] - 2 * cut_columns(shape[1]), *shape[2:])
+
+
 def rotation_matrix(size: tuple[int, int], angle: float) -> np.ndarray:
     """Where (x, y, 1) of the rotated frame comes from, f64 [3, 3].
 
@@ -163,23 +178,6 @@ def perspective_matrix(size: tuple[int, int], corners: np.ndarray) -> np.ndarray
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
         values += [u, v]
     return np.append(np.linalg.solve(rows, values), 1).reshape(3, 3)
-
-
-def warp(frames: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Bilinear, zeros outside; `matrix` takes a result's (x, y, 1) to its source."""
-    h, w = frames.shape[1:3]
-    y, x = np.mgrid[:h, :w]
-    u, v, s = np.einsum("ij,jhw->ihw", matrix, np.stack([x, y, np.ones_like(x)]))
-    at = np.stack([v / s, u / s])  # [2, h, w], rows first
-    flat = np.moveaxis(frames.reshape(*frames.shape[:3], -1), 3, 1).reshape(-1, h, w)
-    out = np.empty(flat.shape, np.float32)
-    for source, target in zip(flat, out, strict=True):
-        ndimage.map_coordinates(
-            source, at, target, order=1, mode="grid-constant", prefilter=False
-        )
-    out = np.rint(out).astype(frames.dtype)
-    out = np.moveaxis(out.reshape(len(frames), -1, h, w), 1, 3)
-    return out.reshape(frames.shape)
 
 
 def draw_hole(

@@ -2,7 +2,10 @@
 
 A batch is a dict of numpy arrays, n first: the modalities as stored (bytes stay
 bytes, the step scales them on the device), `label` i32 [n], `mask` f32 [n, t]
-(1 = a real frame) and `index` i32 [n], the record numbers.
+(1 = a real frame) and `index` i32 [n], the record numbers. Pictures are augmented on
+the device: `draw/<modality>` f32 [n, 23] says how. Where the device holds the pictures
+(`data.resident`), `frames` i32 [n, t] says which, in their place. What becomes of both
+is in `runtime/inputs.py`.
 """
 
 from __future__ import annotations
@@ -18,19 +21,21 @@ import numpy as np
 
 from gaitjax.arguments import at_least, between, check
 from gaitjax.data import schema, topology
-from gaitjax.data.augment import Augment, cut_columns, cut_sides
+from gaitjax.data.augment import Augment, Draw, cut_sides, without_sides
 from gaitjax.data.buckets import bucket_lengths, eval_batches
 from gaitjax.data.builders import common, walkers
 from gaitjax.data.builders.twins import twins
 from gaitjax.data.features import Bank
 from gaitjax.data.index import Index
 from gaitjax.data.records import Split, data_root, open_split
+from gaitjax.data.resident import Store, make_store
 from gaitjax.data.sampler import Clip, Order
 from gaitjax.data.topology import Topology
 from gaitjax.errors import GaitError
 from gaitjax.walkers.lidar import sample_points
 
 Batch = dict[str, np.ndarray]
+Clips = dict[str, np.ndarray]
 # What a rule for labels tells apart, where that is not people.
 CLASSES = {"frontal": ("other", "frontal")}
 
@@ -59,6 +64,7 @@ class Data:
     augment: Augment
     cut: tuple[str, ...]
     points: int
+    resident: bool
     workers: int
     prefetch: int
 
@@ -71,13 +77,27 @@ class Data:
         """Shape of one frame as the network gets it."""
         shapes = {}
         for key in keys:
-            shape = self.train.frame_shapes[key]
-            if key in self.cut:
-                shape = (shape[0], shape[1] - 2 * cut_columns(shape[1]), *shape[2:])
+            shape = without_sides(self.train.frame_shapes[key], key in self.cut)
             if key == "points":
                 shape = (self.points, *shape[1:])
             shapes[key] = shape
         return shapes
+
+    @property
+    def cut_early(self) -> tuple[str, ...]:
+        """Modalities that lose their sides on the host: a perspective wants them."""
+        return () if self.augment.perspective else self.cut
+
+    def store(self, keys: Sequence[str]) -> Store | None:
+        """Where the device has the pictures among `keys`, if it holds any."""
+        images = [key for key in keys if schema.modality(key).image]
+        if not self.resident or not images:
+            return None
+        shapes = {
+            key: without_sides(self.train.frame_shapes[key], key in self.cut_early)
+            for key in images
+        }
+        return make_store(self.train, self.train_rows, shapes)
 
 
 def make_data(
@@ -99,6 +119,7 @@ def make_data(
     points: int = 512,
     val: float = 0.0,
     label: Literal["subject", "frontal", "none"] = "subject",
+    resident: bool = False,
     workers: int = 0,
     prefetch: int = 2,
 ) -> Data:
@@ -111,8 +132,10 @@ def make_data(
     erase: probabilities. points: of a frame of `points`, drawn from the cloud; a
     smaller one is filled up with NaN. val: the share of the last training identities
     that is kept for validation. label: what training is told of a sequence: who it
-    is, whether it is seen from the front or the back, or nothing. workers: processes
-    (0: threads of this one). prefetch: batches made ahead.
+    is, whether it is seen from the front or the back, or nothing. resident: the
+    devices get all training pictures once, and then their numbers; refused where they
+    do not fit. workers: processes (0: threads of this one). prefetch: batches made
+    ahead.
     """
     at_least(1, data__p=p, data__k=k, data__points=points)
     at_least(0, data__skip=skip, data__workers=workers, data__prefetch=prefetch)
@@ -149,6 +172,7 @@ def make_data(
         augment=Augment(perspective, flip, rotate, erase),
         cut=tuple(cut),
         points=points,
+        resident=resident,
         workers=workers,
         prefetch=prefetch,
     )
@@ -192,8 +216,11 @@ def train_batches(
     batch. Raises GaitError where 3D labels cannot follow the augmentation.
     """
     labels_follow(data, split.keys)
+    keys, store = split.keys, data.store(split.keys)
+    if store:
+        split = split.with_keys([key for key in keys if key not in store.shapes])
     steps = Steps(
-        data, split, sampler, labels, seed, start, stop, tuple(optional), rows
+        data, split, keys, store, sampler, labels, seed, start, stop, optional, rows
     )
     return stream(data, steps)
 
@@ -257,17 +284,20 @@ class Steps:
     """A random-access source with one batch per step.
 
     All randomness is seeded by (seed, step, slot), so neither threads nor workers
-    nor the place to start change a batch.
+    nor the place to start change a batch. keys: of the batch, in the order of their
+    draws; the split decodes those that the store lacks.
     """
 
     data: Data
     split: Split
+    keys: tuple[str, ...]
+    store: Store | None
     sampler: Callable[[int], np.ndarray]
     labels: np.ndarray
     seed: int
     start: int
     stop: int
-    optional: tuple[str, ...]
+    optional: Sequence[str]
     rows: slice
 
     def __len__(self) -> int:
@@ -280,26 +310,34 @@ class Steps:
         step = self.start + int(position)
         records = self.sampler(step)
         slots = range(len(records))[self.rows]
-        clips = [self._clip(records[slot], step, slot) for slot in slots]
-        batch = stack(clips, self.data.clip.most)
+        made = [self._clip(int(records[slot]), step, slot) for slot in slots]
+        batch = stack([clip for clip, _ in made], self.data.clip.most)
+        for key in made[0][1]:
+            batch[key] = np.stack([draws[key] for _, draws in made])
         chosen = records[self.rows]
         batch["label"] = self.labels[chosen].astype(np.int32)
         batch["index"] = chosen.astype(np.int32)
-        return fill_optional(batch, self.optional)
+        return fill_optional(batch, self.optional, self.keys)
 
-    def _clip(self, record: int, step: int, slot: int) -> dict[str, np.ndarray]:
+    def _clip(self, record: int, step: int, slot: int) -> tuple[Clips, Clips]:
+        """Arrays over the frames of a sequence, and what is drawn for it as a whole."""
         rng = np.random.default_rng((self.seed, 1, step, slot))
-        arrays = self.split[int(record)]
-        numbers = self.data.clip.draw(rng, len(next(iter(arrays.values()))))
+        arrays = self.split[record] if self.split.keys else {}
+        length = self._length(record, arrays)
+        numbers = self.data.clip.draw(rng, length)
         state = rng.bit_generator.state
-        clip, draw = {}, None
-        for key, frames in arrays.items():
-            frames = frames[numbers]
+        clip, draws, draw = {}, {}, None
+        for key in self.keys:
             if schema.modality(key).image:
                 rng.bit_generator.state = state  # the same draw for every modality
-                cut = key in self.data.cut
-                draw = self.data.augment.draw(rng, cut, frames.shape[1:3])
-                frames = draw(frames)
+                draw = self._draw(rng, key, arrays)
+                if self.data.augment.touches:
+                    draws[f"draw/{key}"] = draw.packed()
+                if key not in arrays:
+                    continue
+            frames = arrays[key][numbers]
+            if key in self.data.cut_early:
+                frames = cut_sides(frames)
             if key == "points":
                 frames = fit_points(rng, frames, self.data.points)
             clip[key] = frames
@@ -309,7 +347,24 @@ class Steps:
                 clip[key] = draw.points(clip[key], mirror)
         if draw and "smpl" in clip:
             clip["smpl"] = draw.smpl(clip["smpl"])
-        return clip
+        if self.store:
+            assert self.store.starts[record] >= 0, "not a training record"
+            clip["frames"] = (self.store.starts[record] + numbers).astype(np.int32)
+        return clip, draws
+
+    def _length(self, record: int, arrays: Mapping[str, np.ndarray]) -> int:
+        for array in arrays.values():
+            return len(array)
+        return int(self.store.lengths[record])
+
+    def _draw(
+        self, rng: np.random.Generator, key: str, arrays: Mapping[str, np.ndarray]
+    ) -> Draw:
+        if key in arrays:
+            size = arrays[key].shape[1:3]
+        else:
+            size = self.data.train.frame_shapes[key][:2]
+        return self.data.augment.draw(rng, key in self.data.cut, size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -347,19 +402,22 @@ def embed_batches(
     batch: int,
     frames_limit: int = 720,
     buckets: int = 4,
+    part: slice = slice(None),
 ) -> Iterator[tuple[np.ndarray, Batch]]:
     """(records [m], batch) of whole sequences, in length buckets; m <= batch.
 
     Only the first `frames_limit` frames count. A batch always has `batch` rows: a
-    last one that is short repeats its first record.
+    last one that is short repeats its first record. part: the rows of each batch that
+    this process reads.
     """
     lengths = split.index.num_frames[rows]
     sizes = bucket_lengths(lengths, frames_limit, buckets)
     for length, chosen in eval_batches(lengths, sizes, batch):
         records = rows[chosen]
-        clips = [_whole(data, split[int(row)], length) for row in records]
-        clips += [clips[0]] * (batch - len(clips))
-        yield records, stack(clips, length)
+        filling = [records[0]] * (batch - len(records))
+        here = [int(row) for row in [*records, *filling][part]]
+        clips = {row: _whole(data, split[row], length) for row in dict.fromkeys(here)}
+        yield records, stack([clips[row] for row in here], length)
 
 
 def stack(clips: Sequence[Mapping[str, np.ndarray]], length: int) -> Batch:
@@ -374,11 +432,16 @@ def stack(clips: Sequence[Mapping[str, np.ndarray]], length: int) -> Batch:
     return batch
 
 
-def fill_optional(batch: Batch, keys: Sequence[str]) -> Batch:
-    """Adds has_<key> [n] for optional keys, and zeros for those that are not there."""
+def fill_optional(
+    batch: Batch, keys: Sequence[str], known: Sequence[str] = ()
+) -> Batch:
+    """Adds has_<key> [n] for optional keys, and zeros for those that are not there.
+
+    known: keys that are elsewhere, if not in the batch.
+    """
     n, t = batch["mask"].shape
     for key in keys:
-        there = key in batch
+        there = key in batch or key in known
         batch[f"has_{key}"] = np.full(n, there, np.float32)
         if not there:
             shape = tuple(size or 1 for size in schema.modality(key).shape[1:])

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from gaitjax.data import schema
-from gaitjax.data.augment import cut_columns
+from gaitjax.data.augment import without_sides
 from gaitjax.data.pipeline import fill_optional
 from gaitjax.data.topology import Topology
 from gaitjax.methods import api
@@ -98,11 +98,4 @@ def frame_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """One frame as the network gets it, of one as it lies on disk."""
     cut = config["data"]["cut"]
-    return {key: _cut(shape, key in cut) for key, shape in stored.items()}
-
-
-def _cut(shape: tuple[int, ...], cut: bool) -> tuple[int, ...]:
-    """As `pipeline.Data.shapes` has it."""
-    return (
-        (shape[0], shape[1] - 2 * cut_columns(shape[1]), *shape[2:]) if cut else shape
-    )
+    return {key: without_sides(shape, key in cut) for key, shape in stored.items()}

@@ -41,8 +41,11 @@ def make_step(
     seed: int,
     ema: float | None,
     traces: list[int],
+    prepare: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """One update: (state, batch) -> (state, metrics). Pure; to be jitted.
+
+    prepare: what is done to a batch first, see `runtime.inputs`.
 
     Randomness depends on the seed and the step alone, so that a resumed run
     draws what an uninterrupted one does. `traces` grows by one whenever JAX traces
@@ -51,7 +54,7 @@ def make_step(
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict]:
         traces.append(len(traces) + 1)
-        batch = {**batch, "step": state.step}
+        batch = {**prepare(batch), "step": state.step}
         # The key is made here: a closed-over array would be a transfer that the
         # loop's guard forbids on an accelerator.
         rng = jax.random.fold_in(stream(seed, "step"), state.step)

@@ -113,6 +113,7 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
 
 def _is_free(key: str) -> bool:
     looking = ("eval.", "log.", "ckpt.")
-    places = ("data.dir", "data.workers", "data.prefetch", "data.args.processes")
+    reading = ("dir", "workers", "prefetch", "resident", "args.processes")
+    places = {f"data.{name}" for name in reading}
     # A base's arrays are in the checkpoint; where they came from may move.
     return key.startswith(looking) or key in places or key.endswith("base.workdir")
