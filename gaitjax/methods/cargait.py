@@ -42,6 +42,7 @@ def make(
     base: Mapping | None = None,
     scorer: Literal["attention", "binary"] = "attention",
     nearest: int = 30,
+    distance: Literal["euclidean", "cosine"] = "euclidean",
     triplets: int = 128,
     heads: int = 8,
     features: int = 256,
@@ -54,10 +55,11 @@ def make(
     """base: `workdir` of a run, or of weights alone, and the `config` that trains it.
 
     scorer: the paper's attention, or its rival, an MLP that says whether two sequences
-    are of one person. nearest: v, how long a probe's list is in training. triplets:
-    in a batch (not stated). heads, features, pre_norm, zero_init: of the attention
-    (the last two not stated). damping: beta; ce_weight: alpha. hidden: width of the
-    MLPs (not stated).
+    are of one person. nearest: v, how long a probe's list is in training; distance: of
+    the base, by which it is made: where `eval.distances` begins with another, training
+    sees other lists than the test. triplets: in a batch (not stated). heads, features,
+    pre_norm, zero_init: of the attention (the last two not stated). damping: beta;
+    ce_weight: alpha. hidden: width of the MLPs (not stated).
     """
     at_least(1, method_args__nearest=nearest, method_args__triplets=triplets)
     at_least(1, method_args__heads=heads, method_args__hidden=hidden)
@@ -135,7 +137,7 @@ def make(
         return distances(params, probe[:, None], candidates)
 
     def prepare(bank: Bank, index: Index, labels: np.ndarray) -> Lists:
-        return nearest_lists(bank, labels, nearest)
+        return nearest_lists(bank, labels, nearest, distance)
 
     def source(
         index: Index, seed: int, step: int, labels: np.ndarray, bank: Lists
@@ -281,7 +283,9 @@ class Lists:
     same: Mapping[int, np.ndarray]
 
 
-def nearest_lists(bank: Bank, labels: np.ndarray, number: int) -> Lists:
+def nearest_lists(
+    bank: Bank, labels: np.ndarray, number: int, distance: str = "euclidean"
+) -> Lists:
     """The `number` nearest of every record, itself left out; by view of the probe and
     view of what it finds.
 
@@ -303,7 +307,7 @@ def nearest_lists(bank: Bank, labels: np.ndarray, number: int) -> Lists:
         for here, filled in search.probe_blocks(len(used), BLOCK):
             hidden = filled[:, None] == np.arange(len(used))
             block = views[a][used[filled]]
-            found = search.nearest(block, gallery, hidden, number, "euclidean")
+            found = search.nearest(block, gallery, hidden, number, distance)
             near.append(b * len(bank) + used[found[: len(here)]])
             probes.append(a * len(bank) + used[here])
     label = np.tile(labels, len(views))

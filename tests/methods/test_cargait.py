@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import loops
+from helpers.devices import assert_one_equals_four
 
 from gaitjax.data.features import Bank
 from gaitjax.errors import GaitError
@@ -107,6 +108,13 @@ def test_the_network_of_a_config_gives_both_embeddings():
     np.testing.assert_allclose(found, want, rtol=1e-5)
 
 
+def test_one_device_and_four_learn_the_same():
+    method, params, _ = shared()
+    label = np.int32([[0, 0, 1], [1, 1, 2], [2, 2, 3], [3, 3, 0]])
+    batch = {"features": draw(4, 3, PARTS, DIMS), "label": label}
+    assert_one_equals_four(method, params, {}, batch)
+
+
 def test_gradient_at_distance_zero_is_zero():
     x = jnp.asarray(draw(2, PARTS, DIMS))
     grad = jax.grad(lambda y: cargait.part_distance(x, y).sum())(x)
@@ -133,20 +141,27 @@ def bank(*views, seed=0):
     return Bank({name: draw(10, 2, 2, seed=seed + i) for i, name in enumerate(views)})
 
 
-def lists_of(data, number=3, labels=LABELS):
-    return cargait.nearest_lists(data, labels, number)
+def lists_of(data, number=3, labels=LABELS, distance="euclidean"):
+    return cargait.nearest_lists(data, labels, number, distance)
 
 
+def cosine_far(x, y):
+    """Mean over parts of 1 - cosine, [n, p, d] twice -> [n, n]."""
+    x, y = (z / np.linalg.norm(z, axis=-1, keepdims=True) for z in (x, y))
+    return 1 - np.einsum("npd,mpd->nm", x, y) / x.shape[1]
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
 @pytest.mark.parametrize("views", [("sils",), ("ranges", "sils")])
-def test_lists_equal_brute_force(views, monkeypatch):
+def test_lists_equal_brute_force(views, distance, monkeypatch):
     monkeypatch.setattr(cargait, "BLOCK", 3)  # several blocks, the last one padded
     data = bank(*views)
-    lists = lists_of(data)
+    lists = lists_of(data, distance=distance)
     used = np.flatnonzero(LABELS >= 0)
     want = {}
     for a, x in enumerate(data.views.values()):
         for b, y in enumerate(data.views.values()):
-            far = loops.far(x, y)
+            far = (cosine_far if distance == "cosine" else loops.far)(x, y)
             for i in used[LABELS[used] != 3]:
                 others = [j for j in used if j != i]
                 order = sorted(others, key=lambda j, row=far[i]: row[j])[:3]

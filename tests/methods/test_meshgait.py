@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.devices import assert_one_equals_four
 from helpers.smpl import write_model
 
 from gaitjax.data import smpl_file
@@ -104,6 +105,11 @@ def test_what_is_trained_by_what(batch):
     assert trained == {"backbone", "maps", "volume", "decoder", "fcs", "necks"}
     recognition = metrics["triplet/loss"] + metrics["ce/loss"]
     np.testing.assert_allclose(total, labels + recognition, rtol=1e-6)
+
+
+def test_one_device_and_four_learn_the_same(batch):
+    batch = batch | {"step": np.int32(5)}
+    assert_one_equals_four(make(), *state_of(), batch)
 
 
 def test_detached_features_do_not_teach_the_maps(batch):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.devices import assert_one_equals_four
 
 from gaitjax import evaluate
 from gaitjax import train as loop
@@ -165,6 +166,12 @@ def test_a_step_is_clusternce_and_moves_the_memory(step, momentum):
     for key in ("filled", "support"):
         np.testing.assert_array_equal(new["memory"][key], memory[key])
     np.testing.assert_array_equal(new["bases"]["view_base"]["x"], np.ones(3))
+
+
+def test_one_device_and_four_learn_the_same():
+    params, state = begun()
+    sent = {**batch(), "label": LABEL, "step": np.int32(5), "round": np.int32(0)}
+    assert_one_equals_four(make(), params, with_memory(state), sent)
 
 
 def test_embedding_says_more_to_a_round_than_to_evaluation():
