@@ -33,18 +33,19 @@ def conv_general_dilated(
     stride 1 and an odd kernel that keeps the image's size. There is no forward-mode
     derivative then.
     """
-    if _ours(x, kernel, strides, padding, options):
+    if is_ours(x, kernel, strides, padding, options):
         return same_conv(x, kernel)
     return lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 
-def _ours(
+def is_ours(
     x: jax.Array,
     kernel: jax.Array,
     strides: Sequence[int],
     padding: Any,
     options: dict[str, Any],
 ) -> bool:
+    """Whether the kernel gradient is ours."""
     # Several devices: a loop over blocks of a sharded batch would move the batch.
     if jax.default_backend() != "cpu" or jax.device_count() > 1:
         return False
