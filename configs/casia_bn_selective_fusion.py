@@ -65,7 +65,7 @@ def recipe(
 def rounds(config: ConfigDict, *, steps: int, fusion: int) -> None:
     """Clusters anew every so many steps; the first round with fusion."""
     config.train.refresh_every = steps
-    config.method_args.update(round_steps=steps, fusion_round=fusion)
+    config.method_args.fusion_round = fusion
 
 
 def scaled(config: ConfigDict, twin: str, variant: str) -> None:

@@ -83,7 +83,9 @@ def train_loop(run: Run) -> TrainState:
             if method.refresh and round_ != _round(step, options):
                 check_finite(run, sampler, pending)
                 round_ = _round(step, options)
-                rng = jax.random.fold_in(stream(options.seed, "refresh"), round_)
+                rng = None
+                if method.looks_closer(round_):
+                    rng = jax.random.fold_in(stream(options.seed, "refresh"), round_)
                 views = evaluate.embed(run, state, data.train, data.train_rows, rng)
                 found, new = method.refresh(state.model_state, views, round_)
                 labels = np.full(len(data.train), -1, np.int32)
@@ -104,7 +106,7 @@ def train_loop(run: Run) -> TrainState:
                 sampler = make_sampler(run, labels, round_, banked)
                 batches = make_batches(run, sampler, labels, step, banked)
             began = time.perf_counter()
-            batch = {**next(batches), "round": np.int32(round_)}
+            batch = next(batches) | in_round(step, options)
             waited = time.perf_counter() - began
             frames = int(batch["mask"].sum()) * jax.process_count()
             batch = mesh.to_devices(batch, run.mesh) | stores
@@ -287,6 +289,13 @@ def check_finite(
 
 def _due(step: int, every: int | None) -> bool:
     return bool(every) and step % every == 0
+
+
+def in_round(step: int, options: TrainOptions) -> dict[str, np.ndarray]:
+    """What a batch says of its place: the round, and the share of it that is over."""
+    every = options.refresh_every or options.steps
+    progress = np.float32(step % every / every)
+    return {"round": np.int32(_round(step, options)), "progress": progress}
 
 
 def _round(step: int, options: TrainOptions) -> int:

@@ -149,7 +149,7 @@ def test_one_device_and_four_give_the_same_losses(tiny_config, tmp_path):
     labels = one.data.labels
     batches = make_batches(one, make_sampler(one, labels, 0), labels, 0)
     for _ in range(4):
-        batch = {**next(batches), "round": np.int32(0)}
+        batch = next(batches) | loop.in_round(0, one.options)
         same = jax.device_put(jax.device_get(state), mesh.replicated(four.mesh))
         sharded = mesh.to_devices(batch, four.mesh)
         assert len(sharded["sils"].sharding.device_set) == 4
@@ -170,7 +170,7 @@ def test_resident_pictures_train_alike(tiny_config, tmp_path):
     plain = open_run(tiny_config, tmp_path / "sent")
     state, labels = plain.init_fn(), plain.data.labels
     batches = make_batches(plain, make_sampler(plain, labels, 0), labels, 0)
-    batch = {**next(batches), "round": np.int32(0)}
+    batch = next(batches) | loop.in_round(0, plain.options)
     _, want = plain.step_fn(state, mesh.to_devices(batch, plain.mesh))
     tiny_config["data"]["resident"] = True
     train(tiny_config, tmp_path / "held")

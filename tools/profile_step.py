@@ -18,7 +18,6 @@ import sys
 import tempfile
 
 import jax
-import numpy as np
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -28,7 +27,7 @@ from gaitjax.errors import GaitError
 from gaitjax.report.tables import aligned
 from gaitjax.run import Run, open_run
 from gaitjax.runtime import inputs, mesh
-from gaitjax.train import make_batches, make_sampler, train_keys
+from gaitjax.train import in_round, make_batches, make_sampler, train_keys
 
 CONFIG = config_flags.DEFINE_config_file("config", "configs/walkers.py")
 STEPS = flags.DEFINE_integer("steps", 5, "How many steps are traced.", lower_bound=1)
@@ -58,7 +57,7 @@ def first_batch(run: Run) -> dict[str, jax.Array]:
     """On the devices."""
     sampler = make_sampler(run, run.data.labels, 0)
     batches = make_batches(run, sampler, run.data.labels, 0)
-    batch = {**next(batches), "round": np.int32(0)}
+    batch = next(batches) | in_round(0, run.options)
     stores = inputs.load(run.data, train_keys(run), run.mesh)
     return mesh.to_devices(batch, run.mesh) | stores
 

@@ -111,13 +111,14 @@ def embedding(
 
 
 def stepping(
-    step: jax.stages.Compiled, state: TrainState, batch: Mapping
+    step: jax.stages.Compiled, state: TrainState, batch: Mapping, count: int = 1
 ) -> Callable[[], None]:
-    """One step of training, going on from the one before."""
+    """`count` steps of training, waited for at the end; going on from those before."""
 
     def once() -> None:
         nonlocal state
-        state, metrics = step(state, batch)
+        for _ in range(count):
+            state, metrics = step(state, batch)
         jax.block_until_ready((state, metrics))
 
     return once

@@ -67,11 +67,9 @@ def update(
     return jax.lax.scan(one, memory, (q, rows))[0]
 
 
-def momentum(
-    step: jax.Array, steps: int, high: float = 0.5, low: float = 0.1
-) -> jax.Array:
-    """From high to low along a cosine: step i32 [] of the round's `steps` -> f32 []."""
-    angle = jnp.pi * jnp.asarray(step, jnp.float32) / steps
+def momentum(progress: jax.Array, high: float = 0.5, low: float = 0.1) -> jax.Array:
+    """From high to low along a cosine: the share of a round that is over, f32 []."""
+    angle = jnp.pi * progress
     return low + 0.5 * (high - low) * (1 + jnp.cos(angle))
 
 

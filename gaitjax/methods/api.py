@@ -63,12 +63,13 @@ class Method:
 
     init(rng, batch) -> params, model_state
     loss(params, model_state, batch, rng) -> scalar, (model_state, metrics); the
-      batch carries `step`, `round` and `index` too. Metrics are scalars; the terms
+      batch carries `step`, `round`, `progress` (f32, the share of the round that is
+      over) and `index` too. Metrics are scalars; the terms
       of the loss are called <term>/loss, so that a non-finite one can be named.
     embed(params, model_state, batch, rng=None) -> {view: f32 [n, p, d]}. Without rng
       the views lie in one space and are called by their modality: each is compared
       with each (`run.modality_pairs`). With rng there may be others, which only
-      `refresh` needs.
+      `refresh` needs, in rounds that `looks_closer` names.
     source(index, seed, step, labels, bank) -> records i64 [n] of batch `step`; with
       a bank its rows, of any shape [n, ...], and the batch has `features` in place of
       frames. bank: what `prepare` made, else None.
@@ -85,6 +86,7 @@ class Method:
       wanted that only training needs.
     refresh(model_state, {view: f32 [N, p, d]}, round) -> labels i32 [N],
       model_state: new labels for the records that are trained on, -1 = not drawn.
+    looks_closer(round) -> whether `refresh` then wants the other views, too.
     """
 
     train_keys: tuple[str, ...]
@@ -100,6 +102,7 @@ class Method:
     rescore: Callable[..., jax.Array] | None = None
     predict: Callable[[Tree, Tree, Batch], dict[str, jax.Array]] | None = None
     refresh: Callable[..., tuple[np.ndarray, Tree]] | None = None
+    looks_closer: Callable[[int], bool] = lambda round_: True
 
 
 def find(name: str) -> Callable[..., Method]:

@@ -43,7 +43,6 @@ def make(
     downsample: int = 1,
     view_base: Mapping | None = None,
     objective: Literal["clusters", "instances"] = "clusters",
-    round_steps: int = 50,
     fusion_round: int | None = 50,
     fuse_clothes: bool = True,
     fuse_views: bool = True,
@@ -69,15 +68,15 @@ def make(
     by fuse_views.
 
     objective: `instances` is the rival without clusters (GaitSSB's way: two clips of a
-    sequence against those of others). round_steps: as train.refresh_every.
-    fusion_round: the first with fusion (None: never). clusterer, neighbours,
-    similarity, smallest, eps, min_samples: see `retrieval.clusters`; fused_similarity
-    takes the place of similarity in the rounds with fusion. capacity: places of the
+    sequence against those of others). fusion_round: the first with fusion (None:
+    never). clusterer, neighbours, similarity, smallest, eps, min_samples: see
+    `retrieval.clusters`; fused_similarity takes the place of similarity in the rounds
+    with fusion. capacity: places of the
     memory. temperature, momentum_*: of ClusterNCE, see `losses.contrast`. support:
     clusters that move together, itself included. clothes: probability of the
     augmentation. frontal_share, view_similarity, rate, adaptive: of `fusion.dissolve`.
     """
-    at_least(1, method_args__round_steps=round_steps, method_args__support=support)
+    at_least(1, method_args__support=support)
     at_least(1, method_args__neighbours=neighbours, method_args__capacity=capacity)
     at_least(0, method_args__fusion_round=fusion_round, method_args__smallest=smallest)
     between(0, 1, method_args__clothes=clothes, method_args__momentum_max=momentum_max)
@@ -137,9 +136,7 @@ def make(
         total, values = contrast.cluster_nce(
             q, memory["centroids"], memory["filled"], label, temperature
         )
-        momentum = contrast.momentum(
-            batch["step"] % round_steps, round_steps, momentum_max, momentum_min
-        )
+        momentum = contrast.momentum(batch["progress"], momentum_max, momentum_min)
         rows = memory["support"][label]  # [n, support]
         centroids = contrast.update(
             memory["centroids"], jax.lax.stop_gradient(q), rows, momentum
@@ -163,13 +160,16 @@ def make(
             found["frontal"] = shown[..., 1:]
         return found
 
+    def is_fused(round_: int) -> bool:
+        return fusion_round is not None and round_ >= fusion_round
+
     def refresh(
         model_state: Tree, seen: Mapping[str, np.ndarray], round_: int
     ) -> tuple[np.ndarray, Tree]:
         x = fusion.flat_unit(seen["sils"])
         if objective == "instances":
             return np.arange(len(x), dtype=np.int32), model_state
-        fused = fusion_round is not None and round_ >= fusion_round
+        fused = is_fused(round_)
         labels = clusters.cluster(
             clusterer,
             x,
@@ -212,6 +212,7 @@ def make(
         loss=loss,
         embed=embed,
         refresh=refresh,
+        looks_closer=is_fused,
         inference_args={"view_base": None, "fuse_views": False},
     )
 

@@ -61,7 +61,7 @@ def test_every_job_is_one_that_can_run(sweep):
         assert options["init_config"] == usual
         assert args["backbone_args"] == usual["method_args"]["backbone_args"]
         if not job.upper:
-            assert options["refresh_every"] == args["round_steps"] == 60
+            assert options["refresh_every"] == 60
             assert args["fusion_round"] in (4, None)
             assert args["view_base"]["workdir"] == f"runs/{job.views}"
             views = sweep.base(job.views, "walkers").to_dict()

@@ -27,7 +27,6 @@ N, T = 4, 3
 FRAME = (16, 12)
 BACKBONE = dict(channels=(2,), strides=(2,), bins=(2,), features=2)
 D = 4  # parts x features
-ROUND = 4  # steps
 
 
 def show_frontal(arrays, batch):
@@ -43,7 +42,6 @@ def make(base=VIEWS, **changes):
     args = dict(
         backbone="gaitbase",
         backbone_args=BACKBONE,
-        round_steps=ROUND,
         fusion_round=1,
         clusterer="dbscan",
         neighbours=6,
@@ -135,11 +133,11 @@ def moved(centroids, q, support, label, momentum):
     return centroids
 
 
-@pytest.mark.parametrize("step, momentum", [(0, 0.5), (2, 0.3), (ROUND + 2, 0.3)])
-def test_a_step_is_clusternce_and_moves_the_memory(step, momentum):
+@pytest.mark.parametrize("progress, momentum", [(0, 0.5), (0.5, 0.3), (1, 0.1)])
+def test_a_step_is_clusternce_and_moves_the_memory(progress, momentum):
     params, state = begun()
     state = with_memory(state)
-    given = {**batch(), "label": LABEL, "step": np.int32(step)}
+    given = {**batch(), "label": LABEL, "progress": np.float32(progress)}
     ((total, (new, metrics)), grads), alone = step_fn()(params, state, given)
     q = np.asarray(alone[0]["embeddings"]).reshape(N, D)
     q, stats = q / np.linalg.norm(q, axis=1, keepdims=True), alone[1]["batch_stats"]
@@ -170,7 +168,7 @@ def test_a_step_is_clusternce_and_moves_the_memory(step, momentum):
 
 def test_one_device_and_four_learn_the_same():
     params, state = begun()
-    sent = {**batch(), "label": LABEL, "step": np.int32(5), "round": np.int32(0)}
+    sent = {**batch(), "label": LABEL, "progress": np.float32(0.3)}
     assert_one_equals_four(make(), params, with_memory(state), sent)
 
 
@@ -206,6 +204,9 @@ def test_a_round_sees_no_more_than_it_needs():
         embed = make(None, **changes).embed
         seen = jax.eval_shape(embed, *like, batch(), jax.random.key(1))
         assert seen.keys() == keys
+    closer = make().looks_closer
+    assert [closer(round_) for round_ in range(3)] == [False, True, True]
+    assert not make(fusion_round=None).looks_closer(9)
 
 
 def test_clothes_are_a_function_of_the_sequence():
@@ -376,7 +377,6 @@ def config(_tiny_config):
     config["method_args"] = dict(
         backbone_args=dict(channels=(2, 2, 2), bins=(2,), features=2),
         downsample=2,
-        round_steps=3,
         fusion_round=1,
         fuse_views=False,
         clusterer="dbscan",

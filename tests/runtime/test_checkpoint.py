@@ -9,7 +9,7 @@ import pytest
 from gaitjax.errors import GaitError
 from gaitjax.run import open_run
 from gaitjax.runtime import mesh
-from gaitjax.train import make_batches, make_sampler, save
+from gaitjax.train import in_round, make_batches, make_sampler, save
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_steps_that_follow_do_not_touch_a_save(run):
     """The step donates its state, while the save of it is still being written."""
     state, labels = run.init_fn(), run.data.labels
     batches = make_batches(run, make_sampler(run, labels, 0), labels, 0)
-    batch = mesh.to_devices({**next(batches), "round": np.int32(0)}, run.mesh)
+    batch = mesh.to_devices(next(batches) | in_round(0, run.options), run.mesh)
     wanted = {}
     for step in range(6):
         if step % 2 == 0:

@@ -1,0 +1,180 @@
+"""What a machine can do at best, and what a network must do at least.
+
+Each matrix product and convolution of a traced program takes at least its FLOPs at the
+rate of large matrix products, and its bytes (operands read, result written, once) at
+the rate of a large copy, whichever is longer. Zeros of the padding are counted. In
+training a batch norm is bytes alone: its input is read for the mean, for the variance,
+and to be normalised and written; in the backward pass read with its gradient for two
+sums, both again, and a gradient written. All else is taken to be fused, for nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gaitjax.bench.measure import Row, figure, row, seconds
+from gaitjax.runtime.precision import Precision, compute_dtype, with_products
+
+NORM_PASSES = 4 + 5  # over a batch norm's map in training: forward, backward
+
+
+@dataclasses.dataclass(frozen=True)
+class Ceilings:
+    """matrix: FLOP/s by precision. copy: bytes/s, those read and those written."""
+
+    matrix: Mapping[Precision, float]
+    copy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """One of a layer's, forward or backward. layer: the names of its modules."""
+
+    layer: str
+    flops: float
+    bytes: float
+
+    def bound(self, rate: float, copy: float) -> float:
+        """Seconds at least."""
+        return max(self.flops / rate, self.bytes / copy)
+
+
+def measure(precisions: Iterable[Precision], times: int) -> tuple[Ceilings, list[Row]]:
+    """The device's own ceilings; sizes are such that they fill it (chosen)."""
+    small = jax.default_backend() == "cpu"
+    side, length = (1024, 1 << 24) if small else (8192, 1 << 29)
+    count = 1 if small else 20
+    matrix, rows = {}, []
+    for precision in precisions:
+        x = random((side, side), compute_dtype(precision))
+        product = jax.jit(with_products(jnp.matmul, precision))
+        took = repeated(lambda fn=product, x=x: fn(x, x), count, times)
+        rates = [2 * side**3 / value for value in took]
+        label = f"matrix product of {side:,}^2, {precision}"
+        rows.append(row(label, "TFLOP/s", [rate / 1e12 for rate in rates]))
+        matrix[precision] = 1e12 * rows[-1].median
+    x = random((length,), jnp.bfloat16)
+    turn = jax.jit(jnp.negative)
+    rates = [2 * x.nbytes / value for value in repeated(lambda: turn(x), count, times)]
+    label = f"copy of {x.nbytes / 2**20:,.0f} MiB, read and written"
+    rows.append(row(label, "GB/s", [rate / 1e9 for rate in rates]))
+    return Ceilings(matrix, 1e9 * rows[-1].median), rows
+
+
+def random(shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+    """Zeros would be multiplied faster, on less power."""
+    return jax.jit(jax.random.normal, static_argnums=(1, 2))(
+        jax.random.key(0), shape, jnp.dtype(dtype)
+    )
+
+
+def repeated(fn: Callable[[], Any], count: int, times: int) -> list[float]:
+    """Seconds of one call, of `count` in a row; once to warm up."""
+
+    def once() -> None:
+        for _ in range(count):
+            last = fn()
+        jax.block_until_ready(last)
+
+    once()
+    return [seconds(once) / count for _ in range(times)]
+
+
+def passes(program: jax.stages.Traced, norm_bytes: int = 0) -> list[Pass]:
+    """Of a traced program. norm_bytes: of a number that a batch norm reads, where
+    they count."""
+    found = list(equations(program.jaxpr.jaxpr))
+    return [*products(found), *norms(found, norm_bytes)]
+
+
+def rows(
+    label: str,
+    found: Iterable[Pass],
+    top: Ceilings,
+    precision: Precision,
+    took: Sequence[float],
+) -> Iterator[Row]:
+    """Bounds of the layers and of the whole, and its share of the seconds it took."""
+    layers: dict[str, float] = {}
+    for one in found:
+        least = one.bound(top.matrix[precision], top.copy)
+        layers[one.layer] = layers.get(one.layer, 0) + least
+    for name, least in layers.items():
+        yield figure(f"{label}: at least, {name}", "ms", 1e3 * least)
+    total = sum(layers.values())
+    yield figure(f"{label}: at least, all layers", "ms", 1e3 * total)
+    if took:
+        shares = [100 * total / value for value in took]
+        yield row(f"{label}: share of its roofline", "%", shares)
+
+
+Equation = tuple[str, int, Any]  # its scope, how often it runs, itself
+
+
+def equations(jaxpr: Any, scope: str = "", times: int = 1) -> Iterator[Equation]:
+    """Those of a program and of the programs within."""
+    for eqn in jaxpr.eqns:
+        here = f"{scope}/{eqn.source_info.name_stack}"
+        yield here, times, eqn
+        more = times * eqn.params.get("length", 1)  # of a scan
+        for value in jax.tree.leaves(list(eqn.params.values()), is_leaf=is_program):
+            if is_program(value):
+                yield from equations(getattr(value, "jaxpr", value), here, more)
+
+
+def is_program(value: Any) -> bool:
+    return hasattr(value, "eqns")
+
+
+def products(found: Iterable[Equation]) -> Iterator[Pass]:
+    """Convolutions and matrix products, forward and backward."""
+    for scope, times, eqn in found:
+        kind = eqn.primitive.name
+        if kind in ("conv_general_dilated", "dot_general"):
+            count = (conv_flops if kind.startswith("conv") else dot_flops)(eqn)
+            arrays = [variable.aval for variable in (*eqn.invars, *eqn.outvars)]
+            size = sum(x.size * x.dtype.itemsize for x in arrays)
+            yield Pass(module(scope), times * count, times * size)
+
+
+def conv_flops(eqn: Any) -> float:
+    """Two per product; none for zeros between the rows of a dilated input."""
+    kernel = eqn.invars[1].aval.shape
+    out = eqn.outvars[0].aval
+    of_kernel = eqn.params["dimension_numbers"].rhs_spec
+    window = math.prod(kernel[axis] for axis in of_kernel[1:])
+    between = math.prod(eqn.params["lhs_dilation"])
+    return 2 * out.size * window / between
+
+
+def dot_flops(eqn: Any) -> float:
+    (contracted, _), _ = eqn.params["dimension_numbers"]
+    shape = eqn.invars[0].aval.shape
+    return 2 * eqn.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+
+
+def norms(found: list[Equation], size: int) -> Iterator[Pass]:
+    """Batch norms in training, by the one `rsqrt` that each has."""
+    for scope, _, eqn in found:
+        if not size or eqn.primitive.name != "rsqrt" or "transpose(" in scope:
+            continue
+        maps = [
+            variable.aval.size
+            for other, _, inner in found
+            if other.startswith(scope)
+            for variable in inner.outvars
+        ]
+        yield Pass(module(scope), 0, NORM_PASSES * size * max(maps))
+
+
+def module(scope: str) -> str:
+    """jvp(GaitBase)/backbone/stem -> backbone/stem, in any direction."""
+    names = re.sub(r"\w+\(|\)", "", scope).split("/")
+    return "/".join(name for name in names if name) or "loss"

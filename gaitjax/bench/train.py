@@ -1,0 +1,179 @@
+"""Steps of training, ours beside PyTorch's of the same networks.
+
+GaitBase, DeepGaitV2-P3D and GaitSet under their published CASIA-B recipes, on random
+frames that are on the device: same batch, losses, optimiser and class of precision
+(bf16 beside AMP's). On a CPU, or with `quick`, narrow networks and small batches. Each
+is shown as a share of its own roofline, too. Without torch its rows are "not measured".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import importlib.util
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs.zoo import common, deepgaitv2_casia_b, gaitbase_casia_b, gaitset_casia_b
+from gaitjax.bench import network, roofline
+from gaitjax.bench.measure import Row, figure, interleaved, ratios, row
+from gaitjax.bench.network import Recipe
+from gaitjax.runtime import mesh
+from gaitjax.runtime.precision import Precision, compute_dtype
+
+CONFIGS = (gaitbase_casia_b, deepgaitv2_casia_b, gaitset_casia_b)
+PEOPLE = 74  # of CASIA-B's training split
+THEIRS = ("torch eager", "torch.compile")
+
+
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """once: some steps, waited for. peak: MiB of them; None where nobody counts."""
+
+    once: Callable[[], object]
+    peak: Callable[[], float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What this machine measures. count: steps of one call; times: of its repeats;
+    twins: without `torch.compile` where minutes are too many."""
+
+    small: bool
+    precisions: tuple[Precision, ...]
+    count: int
+    times: int
+    twins: tuple[str, ...] = THEIRS
+
+
+def run(quick: bool) -> list[Row]:
+    """The device's own ceilings, then every network in every precision."""
+    plan = make_plan(quick)
+    top, rows = roofline.measure(plan.precisions, plan.times)
+    for config in CONFIGS:
+        recipe = make_recipe(config, plan.small)
+        for precision in plan.precisions:
+            rows += compared(recipe, precision, plan, top)
+    return rows
+
+
+def make_plan(quick: bool) -> Plan:
+    """A step on an accelerator is short, and waiting for each would be measured too."""
+    mesh.check_device(None)
+    times, twins = (3, THEIRS[:1]) if quick else (10, THEIRS)
+    if jax.default_backend() == "cpu":
+        return Plan(True, ("float32",), 1, times, twins)
+    return Plan(quick, ("bf16", "float32"), 5, times, twins)
+
+
+def make_recipe(config: types.ModuleType, small: bool) -> Recipe:
+    """As published, or of a network that a CPU trains, on frames of 32 x 22."""
+    values = config.get_config().to_dict()
+    name = values["method_args"]["backbone"]
+    if not small:
+        return Recipe(name, values, PEOPLE, {"sils": (64, 44)})
+    values["method_args"]["backbone_args"].update(common.sizes(name))
+    values["data"].update(p=4, k=4, frames=8)
+    return Recipe(f"{name}, narrow", values, PEOPLE, {"sils": (32, 22)})
+
+
+def compared(
+    recipe: Recipe, precision: Precision, plan: Plan, top: roofline.Ceilings
+) -> Iterator[Row]:
+    """Rows of one network."""
+    built = network.build(recipe, recipe.config["method_args"], precision)
+    found = roofline.passes(built.step, jnp.dtype(compute_dtype(precision)).itemsize)
+    n, t = built.batch["mask"].shape
+    label = f"{recipe.name}, {precision}, step of {n} x {t} frames"
+    yield figure(label, "GFLOP", sum(one.flops for one in found) / 1e9)
+    runners = {
+        "gaitjax": functools.partial(ours, built, plan.count),
+        **theirs("training", recipe, built.batch, precision, plan),
+    }
+    took, peaks = measured(runners, plan)
+    yield from rows(label, n * t, took, peaks)
+    yield from roofline.rows(label, found, top, precision, took.get("gaitjax", ()))
+
+
+def ours(built: network.Network, count: int) -> Runner:
+    """The step as `tools/bench.py diffcrossgait` has it, too."""
+    step = built.step.lower().compile()
+    batch = jax.device_put(built.batch)
+    once = network.stepping(step, built.init(), batch, count)
+    return Runner(once, lambda: network.memory(step))
+
+
+def theirs(
+    kind: Literal["training", "embedding"],
+    recipe: Recipe,
+    batch: Mapping[str, np.ndarray],
+    precision: Precision,
+    plan: Plan,
+) -> dict[str, Callable[[], Runner]]:
+    """The twins' steps; none, where torch or its device is missing."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    twins = importlib.import_module("gaitjax.bench.torch_twins")
+    device = twins.find_device(jax.default_backend())
+    if device is None:
+        return {}
+
+    def make(compiled: bool) -> Runner:
+        args = recipe.config["method_args"]
+        model = twins.make(args["backbone"], args["backbone_args"], PEOPLE).to(device)
+        of = twins.training if kind == "training" else twins.embedding
+        step = of(model, recipe.config, batch, precision, compiled=compiled)
+        once = twins.repeated(step, plan.count, device)
+        return Runner(once, lambda: twins.peak(step, device))
+
+    return {name: functools.partial(make, "compile" in name) for name in plan.twins}
+
+
+def measured(
+    runners: Mapping[str, Callable[[], Runner]], plan: Plan
+) -> tuple[dict[str, list[float]], dict[str, float | None]]:
+    """Seconds of a step, taken in turns, and MiB of each that runs at all here."""
+    ready, peaks = {}, {}
+    for name, make in runners.items():
+        try:
+            runner = make()
+            runner.once()
+            peaks[name] = runner.peak()
+        except RuntimeError as error:  # of memory, or of a compiler that is missing
+            reason = (str(error).splitlines() or [""])[0][:200]
+            print(f"{name} does not run here: {reason}", file=sys.stderr)
+            continue
+        ready[name] = runner.once
+    took = interleaved(ready, plan.times)
+    each = {name: [v / plan.count for v in values] for name, values in took.items()}
+    return each, peaks
+
+
+def rows(
+    label: str,
+    frames: int,
+    took: Mapping[str, list[float]],
+    peaks: Mapping[str, float | None],
+) -> Iterator[Row]:
+    """Of steps of `frames` frames: times, rates, memory, and ratios to ours."""
+    for name in ("gaitjax", *THEIRS):
+        text, seconds = f"{label}: {name}", took.get(name)
+        yield spread(text, "ms", seconds and [1e3 * value for value in seconds])
+        yield spread(text, "frames/s", seconds and [frames / v for v in seconds])
+        yield figure(f"{text}, peak memory", "MiB", peaks.get(name))
+    for name in THEIRS:
+        both = "gaitjax" in took and name in took
+        more = ratios(took, name, "gaitjax") if both else None
+        yield spread(f"{label}: frames/s of gaitjax / {name}", "times", more)
+
+
+def spread(what: str, unit: str, values: Sequence[float] | None) -> Row:
+    """A row of repeats, or of none."""
+    return row(what, unit, values) if values else figure(what, unit, None)
