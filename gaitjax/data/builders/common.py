@@ -25,6 +25,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from gaitjax.data import schema
+from gaitjax.data.builders import spool
 from gaitjax.data.records import write_sidecar
 from gaitjax.errors import GaitError
 from gaitjax.files import replacing
@@ -200,5 +201,6 @@ def is_prepared(folder: pathlib.Path) -> bool:
 
 def _generate(builder: tfds.core.DatasetBuilder) -> None:
     tfds.disable_progress_bar()  # it knows no total; the builders show their own
-    with contextlib.redirect_stdout(None):  # nor does it download anything
+    # Nor does it download anything.
+    with contextlib.redirect_stdout(None), spool.in_order():
         builder.download_and_prepare(file_format="array_record")
