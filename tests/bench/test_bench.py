@@ -1,11 +1,14 @@
 """Benchmarks run and report what they say; their figures are nobody's business here."""
 
 import json
+import pathlib
 import sys
+import types
 
 import pytest
 
 from gaitjax.bench import data, measure
+from gaitjax.errors import GaitError
 from tools import bench
 
 
@@ -52,3 +55,24 @@ def test_unknown_subject_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         bench.main()
     assert "choose from" in capsys.readouterr().err
+
+
+def test_all_goes_on_where_one_fails(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bench, "SUBJECTS", ("good", "bad", "late"))
+
+    def run(command, check):
+        assert command[-1] == "--quick"
+        subject, out = command[2], command[command.index("--json") + 1]
+        if subject != "bad":
+            content = {"machine": {"jax": subject}, "rows": [{"what": "x"}]}
+            pathlib.Path(out).write_text(json.dumps(content))
+        return types.SimpleNamespace(returncode=int(subject == "bad"))
+
+    monkeypatch.setattr(bench.subprocess, "run", run)
+    out = tmp_path / "bench.json"
+    monkeypatch.setattr(sys, "argv", ["bench.py", "all", "--quick", "--json", str(out)])
+    with pytest.raises(GaitError, match="no figures of bad"):
+        bench.main()
+    content = json.loads(out.read_text())
+    assert content["machine"] == {"jax": "good"}
+    assert [row["subject"] for row in content["rows"]] == ["good", "late"]
