@@ -1,8 +1,8 @@
 """Benchmarks: figures with their spread and their machine. Nothing is asserted.
 
 usage: python tools/bench.py data [--quick] [--json OUT]
-       (or cluster, diffcrossgait, infer, meshgait, rerank, scaling, topk, train
-       in place of data; all: every one, each in a process of its own)
+       (or cluster, conv, diffcrossgait, growth, infer, meshgait, rerank, scaling,
+       topk, train in place of data; all: every one, each in a process of its own)
 
 The subjects are the files of gaitjax/bench/ with a `run(quick)`.
 """
@@ -26,8 +26,10 @@ from gaitjax.runtime.environment import environment
 
 SUBJECTS = (
     "cluster",
+    "conv",
     "data",
     "diffcrossgait",
+    "growth",
     "infer",
     "meshgait",
     "rerank",
