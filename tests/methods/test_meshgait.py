@@ -86,6 +86,7 @@ def step_of(method):
 
     def step(state, batch):
         (total, (_, metrics)), grads = compiled(*state, batch, jax.random.key(0))
+        assert compiled._cache_size() == 1  # one trace, whatever the batch holds
         used = {k for k in grads if any(g.any() for g in jax.tree.leaves(grads[k]))}
         return float(total), metrics, used
 
