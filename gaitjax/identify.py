@@ -7,7 +7,6 @@ docs/identify.md says who may use this on whom.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -335,12 +334,7 @@ def _create(network: Network, folder: pathlib.Path) -> Gallery:
 
 def _config(folder: pathlib.Path) -> dict[str, Any]:
     """The config of a workdir, or the one that exported weights were made with."""
-    try:
-        config = weights.tuples(json.loads((folder / "config.json").read_text()))
-    except (OSError, ValueError) as error:
-        raise GaitError(
-            f"{folder} holds no run (no config.json); give a --workdir"
-        ) from error
+    config = weights.read_config(folder)
     config.pop("weights", None)
     if "data" not in config:
         raise GaitError(

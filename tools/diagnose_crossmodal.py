@@ -12,7 +12,6 @@ what the numbers are. --sequences: drawn for the gaps and the modality classifie
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import sys
 from typing import Any
@@ -29,6 +28,7 @@ from gaitjax.report import alignment, embedding_map, saved, tables
 from gaitjax.report import alignment_plots as drawing
 from gaitjax.retrieval import protocols
 from gaitjax.run import Run, modality_pairs, open_run, restore_model
+from gaitjax.runtime import weights
 from gaitjax.runtime.mesh import use_compile_cache
 from gaitjax.runtime.precision import with_products
 
@@ -150,12 +150,7 @@ def batches(run: Run, split: Split, rows: np.ndarray, size: int):
 
 def opened(folder: pathlib.Path) -> Run:
     """The run of a workdir, by the config that it holds."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise GaitError(
-            f"{folder} holds no run (no config.json); give a --workdir"
-        ) from error
+    config = weights.read_config(folder)
     if "weights" in config:
         raise GaitError(f"{folder} holds weights alone; give the run they are from")
     return open_run(config, folder, create=False)

@@ -9,7 +9,6 @@ they have labels the true bodies and the errors in mm, both seen from the pelvis
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import sys
 
@@ -53,12 +52,7 @@ def main() -> None:
 
 def opened(folder: pathlib.Path) -> Run:
     """The run of a workdir, by the config that it holds."""
-    try:
-        config = weights.tuples(json.loads((folder / "config.json").read_text()))
-    except (OSError, ValueError) as error:
-        raise GaitError(
-            f"{folder} holds no run (no config.json); give a --workdir"
-        ) from error
+    config = weights.read_config(folder)
     if config["method"] != "meshgait":
         raise GaitError(
             f"{folder} is of the method {config['method']}; give a run of meshgait"

@@ -127,13 +127,7 @@ def base_config(name: str, argument: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config that says what the network of a base is: its own, else that given."""
     folder = base_folder(argument)
     if folder is not None and (folder / "config.json").is_file():
-        try:
-            config = json.loads((folder / "config.json").read_text())
-        except ValueError as error:
-            raise GaitError(
-                f"cannot read {folder / 'config.json'}: {error}; copy it again"
-            ) from error
-        return weights.tuples(config)
+        return weights.read_config(folder)
     if argument.get("config"):
         return argument["config"]
     raise GaitError(

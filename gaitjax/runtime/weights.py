@@ -57,14 +57,27 @@ def write(
 
 def read_about(workdir: str | os.PathLike) -> dict[str, Any] | None:
     """The config.json of a folder of weights, None of any other folder."""
-    path = pathlib.Path(workdir).expanduser() / "config.json"
-    if not path.is_file():
+    if not (pathlib.Path(workdir).expanduser() / "config.json").is_file():
         return None
-    try:
-        config = json.loads(path.read_text())
-    except ValueError as error:
-        raise GaitError(f"cannot read {path}: {error}; copy it again") from error
+    config = read_config(workdir)
     return config if isinstance(config, dict) and "weights" in config else None
+
+
+def read_config(workdir: str | os.PathLike) -> dict[str, Any]:
+    """What config.json of a folder says: of a run, or (with `weights`) of weights."""
+    folder = pathlib.Path(workdir).expanduser()
+    try:
+        text = (folder / "config.json").read_text()
+    except OSError as error:
+        raise GaitError(
+            f"{folder} holds no run (no config.json); give a --workdir"
+        ) from error
+    try:
+        return tuples(json.loads(text))
+    except ValueError as error:
+        raise GaitError(
+            f"cannot read {folder / 'config.json'}: {error}; copy it again"
+        ) from error
 
 
 def adopt(config: Mapping[str, Any], workdir: str | os.PathLike) -> Mapping[str, Any]:
@@ -91,7 +104,7 @@ def check_shapes(
     """Raises GaitError where the data's frames are not those of the weights."""
     for key, want in about["weights"]["shapes"].items():
         got = shapes[key]
-        if list(got) != want:
+        if tuple(got) != want:
             raise GaitError(
                 f"the weights in {workdir} want {key} of {_spell(want)}, the data have "
                 f"{_spell(got)}; see data.cut, or prepare the set at that size"
