@@ -95,9 +95,11 @@ class Stem(nn.Module):
 class ResNet(nn.Module):
     """One block per stage."""
 
-    def __init__(self, channels: Sequence[int], strides: Sequence[int]):
+    def __init__(
+        self, channels: Sequence[int], strides: Sequence[int], inputs: int = 1
+    ):
         super().__init__()
-        self.conv1 = Stem(1, channels[0])
+        self.conv1 = Stem(inputs, channels[0])
         self.bn1 = nn.BatchNorm2d(channels[0])
         before, self.stages = channels[0], []
         for number, (features, stride) in enumerate(
@@ -136,9 +138,16 @@ class BNNecks(nn.Module):
         self.bn1d = nn.BatchNorm1d(parts * before)
         nn.init.xavier_uniform_(self.fc_bin)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.bn1d(x.reshape(len(x), -1)).reshape(x.shape)
-        x = F.normalize(x.permute(2, 0, 1), dim=-1)
+    def forward(self, x: torch.Tensor, remember: bool = True) -> torch.Tensor:
+        """remember: in the running statistics, too."""
+        flat, norm = x.reshape(len(x), -1), self.bn1d
+        if remember:
+            flat = norm(flat)
+        else:
+            flat = F.batch_norm(
+                flat, None, None, norm.weight, norm.bias, True, eps=norm.eps
+            )
+        x = F.normalize(flat.reshape(x.shape).permute(2, 0, 1), dim=-1)
         return (x @ F.normalize(self.fc_bin, dim=1)).permute(1, 2, 0)
 
 
@@ -252,8 +261,10 @@ def heads(
 
 def frames(sils: torch.Tensor) -> torch.Tensor:
     """[n, t, h, w] -> [n, 1, t, h, w] with the strides of channels-last memory: with
-    one channel both layouts are contiguous, and torch would go on with the other."""
-    return sils.unsqueeze(-1).permute(0, 4, 1, 2, 3)
+    one channel both layouts are contiguous, and torch would go on with the other.
+    Of pictures [n, t, h, w, c] the channels are moved."""
+    x = sils if sils.ndim == 5 else sils.unsqueeze(-1)
+    return x.permute(0, 4, 1, 2, 3)
 
 
 def pyramid(maps: torch.Tensor, bins: Sequence[int]) -> torch.Tensor:
@@ -272,6 +283,12 @@ def make(backbone: str, args: Mapping[str, Any], num_classes: int) -> nn.Module:
     return channels_last(names[backbone](**sizes))
 
 
+def twin_of(config: Mapping[str, Any], num_classes: int) -> nn.Module:
+    """A config's network."""
+    args = config["method_args"]
+    return make(args["backbone"], args["backbone_args"], num_classes)
+
+
 def channels_last(model: nn.Module) -> nn.Module:
     """Kernels of images and of volumes have a layout each."""
     for layer in model.modules():
@@ -285,16 +302,27 @@ def channels_last(model: nn.Module) -> nn.Module:
 def triplet(
     embeddings: torch.Tensor, labels: torch.Tensor, k: int, margin: float
 ) -> torch.Tensor:
-    """Batch-all, of embeddings [n, d, p] with k sequences of every label.
+    """Batch-all, of embeddings [n, d, p] with k sequences of every label."""
+    far = distances(embeddings, embeddings)
+    itself = torch.eye(len(labels), dtype=torch.bool, device=far.device)
+    return batch_all(far.masked_fill(itself, 0), labels, k, margin)
 
-    Each row of distances is put in order, its k positives first: shapes are static,
-    and the host need not wait for a count, as it would after a boolean index.
+
+def distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Of [n, d, p] and [m, d, p]: [p, n, m]."""
+    x, y = (z.float().permute(2, 0, 1) for z in (x, y))
+    square = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None]
+    return (square - 2 * x @ y.transpose(1, 2)).clamp_min(1e-12).sqrt()
+
+
+def batch_all(
+    far: torch.Tensor, labels: torch.Tensor, k: int, margin: float
+) -> torch.Tensor:
+    """The triplet loss of distances [p, n, n].
+
+    Each row is put in order, its k positives first: shapes are static, and the host
+    need not wait for a count, as it would after a boolean index.
     """
-    x = embeddings.float().permute(2, 0, 1)  # [p, n, d]
-    square = x.square().sum(-1)
-    square = square[:, :, None] + square[:, None] - 2 * x @ x.transpose(1, 2)
-    itself = torch.eye(len(labels), dtype=torch.bool, device=x.device)
-    far = square.clamp_min(1e-12).sqrt().masked_fill(itself, 0)
     same = labels[:, None] == labels
     order = same.byte().argsort(dim=1, descending=True, stable=True)
     far = far.gather(2, order.expand_as(far))
@@ -371,11 +399,17 @@ def training(
         loss = compile_anew(loss)
     optimizer = make_optimizer(model, **config["optim"])
     device = device_of(model)
-    sils = torch.from_numpy(batch["sils"]).to(device)
-    labels = torch.from_numpy(batch["label"]).to(device)
+    args = [torch.from_numpy(batch[key]).to(device) for key in ("sils", "label")]
+    return stepping(lambda: loss(*args), optimizer)
+
+
+def stepping(
+    loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer
+) -> Callable[[], torch.Tensor]:
+    """A step; gives the loss before it."""
 
     def step() -> torch.Tensor:
-        value = loss(sils, labels)
+        value = loss()
         value.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -1,9 +1,10 @@
 """Steps of training, ours beside PyTorch's of the same networks.
 
-GaitBase, DeepGaitV2-P3D and GaitSet under their published CASIA-B recipes, on random
-frames that are on the device: same batch, losses, optimiser and class of precision
-(bf16 beside AMP's). On a CPU, or with `quick`, narrow networks and small batches. Each
-is shown as a share of its own roofline, too. Without torch its rows are "not measured".
+GaitBase, DeepGaitV2-P3D and GaitSet under their published CASIA-B recipes, and
+DiffCrossGait under SUSTech1K's, on random frames that are on the device: same batch,
+losses, optimiser and class of precision (bf16 beside AMP's). On a CPU, or with `quick`,
+narrow networks and small batches. Each is shown as a share of its own roofline, too.
+Without torch its rows are "not measured".
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from configs import sustech1k
 from configs.zoo import common, deepgaitv2_casia_b, gaitbase_casia_b, gaitset_casia_b
 from gaitjax.bench import network, roofline
 from gaitjax.bench.measure import Row, figure, interleaved, ratios, row
@@ -28,7 +30,7 @@ from gaitjax.bench.network import Recipe
 from gaitjax.runtime import mesh
 from gaitjax.runtime.precision import Precision, compute_dtype
 
-CONFIGS = (gaitbase_casia_b, deepgaitv2_casia_b, gaitset_casia_b)
+CONFIGS = (gaitbase_casia_b, deepgaitv2_casia_b, gaitset_casia_b, sustech1k)
 PEOPLE = 74  # of CASIA-B's training split
 THEIRS = ("torch eager", "torch.compile")
 
@@ -74,14 +76,23 @@ def make_plan(quick: bool) -> Plan:
 
 
 def make_recipe(config: types.ModuleType, small: bool) -> Recipe:
-    """As published, or of a network that a CPU trains, on frames of 32 x 22."""
+    """As published, or of a network that a CPU trains, on frames of half the size."""
     values = config.get_config().to_dict()
-    name = values["method_args"]["backbone"]
-    if not small:
-        return Recipe(name, values, PEOPLE, {"sils": (64, 44)})
-    values["method_args"]["backbone_args"].update(common.sizes(name))
-    values["data"].update(p=4, k=4, frames=8)
-    return Recipe(f"{name}, narrow", values, PEOPLE, {"sils": (32, 22)})
+    args, data = values["method_args"], values["data"]
+    if values["method"] == "diffcrossgait":
+        name, people, sides = "diffcrossgait", 250, (64, 64)  # of SUSTech1K
+        sizes = dict(channels=(16, 32, 64), strides=(2, 2, 1), bins=(8,), features=64)
+        sizes, place = sizes | {"denoiser_features": 32}, args
+    else:
+        name, people, sides = args["backbone"], PEOPLE, (64, 44)
+        sizes, place = common.sizes(name), args["backbone_args"]
+    if small:
+        name, sides = f"{name}, narrow", (sides[0] // 2, sides[1] // 2)
+        place.update(sizes)
+        data.update(p=4, k=4, frames=8)
+    shapes = {"sils": sides, "ranges": (*sides, 3)}
+    inputs = args["inputs"]
+    return Recipe(name, values, people, {key: shapes[key] for key in inputs})
 
 
 def compared(
@@ -120,14 +131,16 @@ def theirs(
     """The twins' steps; none, where torch or its device is missing."""
     if importlib.util.find_spec("torch") is None:
         return {}
-    twins = importlib.import_module("gaitjax.bench.torch_twins")
+    name = {"supervised": "torch_twins"}.get(
+        recipe.config["method"], "torch_diffcrossgait"
+    )
+    twins = importlib.import_module(f"gaitjax.bench.{name}")
     device = twins.find_device(jax.default_backend())
     if device is None:
         return {}
 
     def make(compiled: bool) -> Runner:
-        args = recipe.config["method_args"]
-        model = twins.make(args["backbone"], args["backbone_args"], PEOPLE).to(device)
+        model = twins.twin_of(recipe.config, recipe.people).to(device)
         of = twins.training if kind == "training" else twins.embedding
         step = of(model, recipe.config, batch, precision, compiled=compiled)
         once = twins.repeated(step, plan.count, device)

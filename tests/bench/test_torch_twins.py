@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from configs.zoo import common
-from gaitjax.bench import network
+from gaitjax.bench import network, train
 from gaitjax.interop.opengait import network_of, table_of, to_flax
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import with_products
@@ -145,3 +145,19 @@ def test_embeddings_are_those_of_evaluation():
     with torch.no_grad():
         want, _ = model.eval()(torch.full((2, 3, 16, 10), 0.2))
     close(embed(), want)
+
+
+@pytest.mark.parametrize("number", range(len(train.CONFIGS)))
+def test_benchmark_runs_them(number):
+    """Every recipe as it is run on a CPU, of which a call is a step."""
+    recipe = train.make_recipe(train.CONFIGS[number], small=True)
+    recipe.config["data"].update(p=2, k=2, frames=2)
+    batch = network.frames(recipe, 2, 2)
+    plan = train.Plan(True, ("float32",), 1, 1)
+    kinds = ("training", "embedding") if number < 3 else ("training",)
+    for kind in kinds:
+        made = train.theirs(kind, recipe, batch, "float32", plan)
+        assert tuple(made) == train.THEIRS
+        runner = made["torch eager"]()
+        runner.once()
+        assert runner.peak() is None
