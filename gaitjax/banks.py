@@ -90,7 +90,9 @@ def feature_bank(run: Run, state: TrainState) -> Bank:
     bank = open_bank(folder, about)
     if bank is None:
         views = embed(run, state, train, np.arange(len(train)))
-        write_bank(folder, views, about, train.index.names)
+        if mesh.is_first():
+            write_bank(folder, views, about, train.index.names)
+        mesh.wait_for_all("bank")
         bank = open_bank(folder, about)
     return bank
 

@@ -61,7 +61,8 @@ def extract_run(
     split, rows = eval_rows(run, run.eval_options.split)
     views = embed(run, restore_model(run), split, rows)
     path = run.workdir / f"embeddings_{run.eval_options.split}.npz"
-    write_embeddings(path, views, split.index.select(rows))
+    if mesh.is_first():
+        write_embeddings(path, views, split.index.select(rows))
 
 
 def export_run(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) -> None:
@@ -70,6 +71,10 @@ def export_run(config: Mapping[str, Any], workdir: str | os.PathLike, **kwargs) 
     Of the checkpoint that evaluation takes, averaged where the run averages; what is
     there from an earlier export is replaced.
     """
+    if jax.process_count() > 1:
+        raise GaitError(
+            "--mode export is work for one process; leave --distributed out"
+        )
     if weights.read_about(workdir) is not None:
         raise GaitError(f"{workdir} holds weights alone already; use it as it is")
     run = open_run(config, workdir, create=False, **kwargs)
@@ -108,11 +113,11 @@ def embed(
     """{view: f32 [len(rows), p, d]} of some records of a split.
 
     Batches are padded to a few lengths, masked, and sharded over the mesh; neither
-    their size nor the padding changes an embedding. rng: see `Method.embed`.
+    their size nor the padding changes an embedding. Each process reads its rows of a
+    batch, and all get all embeddings. rng: see `Method.embed`.
     """
     options = run.eval_options
     batch_size = -(-options.batch // run.mesh.size) * run.mesh.size
-    mine = mesh.process_rows(batch_size)
     place = np.full(len(split), -1)
     place[rows] = np.arange(len(rows))
     batches = embed_batches(
@@ -122,13 +127,13 @@ def embed(
         batch=batch_size,
         frames_limit=options.frames_limit,
         buckets=options.buckets,
+        part=mesh.process_rows(batch_size),
     )
     views: dict[str, np.ndarray] = {}
     with tqdm(total=len(rows), desc="embedding", unit="sequence") as bar:
         for records, batch in batches:
-            share = {key: x[mine] for key, x in batch.items()}
-            share = mesh.to_devices(share, run.mesh)
-            out = run.embed_fn(state.eval_params, state.model_state, share, rng)
+            batch = mesh.to_devices(batch, run.mesh)
+            out = run.embed_fn(state.eval_params, state.model_state, batch, rng)
             for view, x in jax.device_get(out).items():
                 if view not in views:
                     views[view] = np.empty((len(rows), *x.shape[1:]), np.float32)
@@ -250,8 +255,12 @@ def write_results(
 ) -> None:
     """Prints the tables; leaves results.json, results.csv and report.html.
 
-    Of the validation split they are called results_val.json, and so on.
+    Of the validation split they are called results_val.json, and so on. Of several
+    processes, which all have the same evaluations, the first one does it.
     """
+    if not mesh.is_first():
+        return
+    state = mesh.on_one_device(state)
     (run.workdir / "finished").unlink(missing_ok=True)  # what was there is replaced
     rows = [row for evaluation in evaluations for row in evaluation.rows]
     print(f"\n{tables.results_table(rows)}")

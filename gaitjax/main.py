@@ -2,20 +2,24 @@
 
 python -m gaitjax.main --config configs/walkers.py [--config.optim.lr=1e-3]
     [--mode train|evaluate|extract|export] [--workdir DIR] [--device cpu|gpu|tpu]
+    [--distributed | --coordinator HOST:PORT --num_processes N --process_id I]
 python -m gaitjax.main --mode doctor
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import runpy
 import signal
 import sys
+import traceback
 from collections.abc import Iterable
 
 from absl import app, flags, logging
 from ml_collections import config_flags
+from tqdm import tqdm
 
 from gaitjax.arguments import unknown
 from gaitjax.errors import GaitError
@@ -36,6 +40,16 @@ MODE = flags.DEFINE_enum(
 DEVICE = flags.DEFINE_enum(
     "device", None, ["cpu", "gpu", "tpu"], "Where to run; default: what JAX finds."
 )
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed",
+    False,
+    "One of several processes, as SLURM, a TPU pod or Open MPI starts them.",
+)
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0, where nobody else says so."
+)
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many there are.")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which one this is, from 0 on.")
 
 
 def main(argv: list[str]) -> int | None:
@@ -48,26 +62,20 @@ def main(argv: list[str]) -> int | None:
         fail("--config is missing; for example --config configs/walkers.py")
     # JAX, TFDS and Orbax report through absl what no user can act on.
     logging.set_verbosity(logging.ERROR)
-    from gaitjax import evaluate, train
-    from gaitjax.runtime.mesh import check_device, use_compile_cache
-
-    modes = {
-        "train": train.train,
-        "evaluate": evaluate.evaluate_run,
-        "extract": evaluate.extract_run,
-        "export": evaluate.export_run,
-    }
     # Outside the train loop (which saves first) a SIGTERM ends like any error, so
-    # that the processes that make data end, too.
+    # that the processes that make data end, too. Of several processes JAX takes it.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    several = DISTRIBUTED.value or any(one is not None for one in others())
     try:
-        check_device(DEVICE.value)
-        use_compile_cache()
-        modes[MODE.value](CONFIG.value.to_dict(), WORKDIR.value or default_workdir())
+        start(several)
+        run_mode()
     except GaitError as error:
         fail(str(error), at_once=True)
     except KeyboardInterrupt:
-        fail("stopped by Ctrl-C; what was saved is still there, type it again to go on")
+        fail(
+            "stopped by Ctrl-C; what was saved is still there, type it again to go on",
+            at_once=several,
+        )
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         fail(
@@ -75,6 +83,47 @@ def main(argv: list[str]) -> int | None:
             "then type the same line again: what was saved is still there",
             at_once=True,
         )
+    except Exception:
+        if not several:
+            raise
+        traceback.print_exc()
+        os._exit(1)  # not five minutes of waiting for the others, who wait for this one
+
+
+def others() -> list:
+    """What was said of the other processes, as arguments of `join_processes`."""
+    return [COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value]
+
+
+def start(several: bool) -> None:
+    """The devices, and with them the other processes, of which the first one talks."""
+    from gaitjax.runtime import mesh
+
+    mesh.choose_device(DEVICE.value)
+    if several:
+        mesh.join_processes(*others())
+    mesh.check_device(DEVICE.value)
+    mesh.use_compile_cache()
+    if several:
+        mesh.meet()
+    if not mesh.is_first():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 it stays open
+        tqdm.__init__ = functools.partialmethod(tqdm.__init__, disable=True)
+
+
+def run_mode() -> None:
+    """What --mode says; comes back when all processes have."""
+    from gaitjax import evaluate, train
+    from gaitjax.runtime import mesh
+
+    modes = {
+        "train": train.train,
+        "evaluate": evaluate.evaluate_run,
+        "extract": evaluate.extract_run,
+        "export": evaluate.export_run,
+    }
+    modes[MODE.value](CONFIG.value.to_dict(), WORKDIR.value or default_workdir())
+    mesh.wait_for_all("end")
 
 
 def examine() -> int:

@@ -176,7 +176,8 @@ def open_run(
     options = TrainOptions(**config["train"])
     eval_options = EvalOptions(**config["eval"])
     device_mesh = mesh.make_mesh(num_devices)
-    data = pipeline.make_data(**config["data"])
+    with mesh.in_turn("data"):  # walkers are made where they are missing
+        data = pipeline.make_data(**config["data"])
     mesh.check_batch(data.p, data.k, device_mesh)
     frames = data.shapes(data.train.modalities)
     method, bases = shapes.make(config, len(data.names), frames, data.topology)

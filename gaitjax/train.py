@@ -153,7 +153,10 @@ def train_loop(run: Run) -> TrainState:
     log.write(options.steps, evaluate.scores(evaluations))
     log.close()
     evaluate.write_results(run, shown, evaluations)
-    write_atomically(run.workdir / "finished", json.dumps(run.config["eval"]) + "\n")
+    if mesh.is_first():
+        text = json.dumps(run.config["eval"])
+        write_atomically(run.workdir / "finished", text + "\n")
+    mesh.wait_for_all("finished")
     return state
 
 

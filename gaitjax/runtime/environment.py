@@ -10,7 +10,8 @@ import jax
 
 def environment() -> dict[str, str]:
     """What the run ran on, for the report and the checkpoints."""
-    device = jax.devices()[0]
+    device, processes = jax.devices()[0], jax.process_count()
+    several = f", {processes} processes" if processes > 1 else ""
     packages = (
         "gaitjax",
         "jax",
@@ -29,6 +30,7 @@ def environment() -> dict[str, str]:
     return {
         "machine": f"{platform.machine()}, {platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "devices": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        "devices": f"{jax.device_count()} x {device.device_kind} ({device.platform})"
+        + several,
         **versions,
     }

@@ -1,14 +1,21 @@
-"""Devices: which there are, the mesh over them, and how batches get there."""
+"""Devices and processes: which there are, the mesh over them, how batches get there.
+
+One process per host (or per GPU) sees its own devices; the mesh is over all of them.
+"""
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import glob
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from gaitjax.errors import GaitError
@@ -43,13 +50,86 @@ def choose_device(device: str | None) -> None:
         jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
 
 
+def join_processes(
+    coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> None:
+    """Makes this process one of several that train together (docs/scaling.md).
+
+    coordinator: HOST:PORT where process 0 listens. All three None: as SLURM, a TPU pod
+    or Open MPI says. Waits for the others, at most five minutes. Call it before
+    anything else touches JAX.
+    """
+    given = [coordinator, num_processes, process_id]
+    if None in given and given != [None] * 3:
+        raise GaitError(
+            "--coordinator HOST:PORT, --num_processes N, --process_id I go together: "
+            "give all, or --distributed alone on SLURM, a TPU pod or Open MPI"
+        )
+    try:
+        jax.distributed.initialize(*given)
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise GaitError(
+            f"cannot join the other processes: {line}; without SLURM, a TPU pod or "
+            "Open MPI give each --coordinator HOST:PORT, --num_processes N and "
+            "--process_id I"
+        ) from error
+
+
+def meet() -> None:
+    """The first exchanges between devices, and between processes, while all are here.
+
+    To be set up, they wait half a minute for the others on CPUs, and compiling a step
+    or making data may take longer; once set up, they wait for as long as it takes.
+    """
+    mesh = make_mesh()
+    ones = to_devices({"": np.ones(len(mesh.local_devices), np.int32)}, mesh)[""]
+    total = jax.jit(jnp.sum, out_shardings=replicated(mesh))(ones)
+    assert int(total) == mesh.size
+    wait_for_all("meet")
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files and talks."""
+    return jax.process_index() == 0
+
+
+def wait_for_all(name: str) -> None:
+    """Until every process has come here; they must agree on the name."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def in_turn(name: str) -> Iterator[None]:
+    """Process 0 goes through the block first, then all others.
+
+    For what is made where it is missing. Where hosts have disks of their own, the
+    others find nothing and make theirs.
+    """
+    if not is_first():
+        wait_for_all(name)
+    try:
+        yield
+    finally:  # an error here is one there, too: the others must come to it
+        if is_first():
+            wait_for_all(name)
+
+
 def make_mesh(num_devices: int | None = None) -> Mesh:
-    """All devices (or the first few) along one axis, `data`."""
-    devices = jax.devices()[:num_devices]
+    """All devices (or the first few) along one axis, `data`.
+
+    Those of process 0 come first, then those of process 1: `process_rows` counts on it.
+    """
+    devices = sorted(jax.devices(), key=lambda one: (one.process_index, one.id))
+    counts = collections.Counter(one.process_index for one in devices)
+    if len(set(counts.values())) > 1:
+        raise GaitError(
+            f"processes see different numbers of devices: {sorted(counts.values())}; "
+            "give each the same number (JAX_LOCAL_DEVICE_IDS, CUDA_VISIBLE_DEVICES)"
+        )
     # Auto: the compiler places everything; Linen's dropout fails under Explicit.
-    return jax.make_mesh(
-        (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices
-    )
+    return Mesh(np.array(devices[:num_devices]), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -91,6 +171,16 @@ def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arr
 def to_all(tree: Any, mesh: Mesh) -> Any:
     """A pytree of arrays, the same on every device."""
     return jax.device_put(tree, replicated(mesh))
+
+
+def on_one_device(tree: Any) -> Any:
+    """A replicated pytree for what one process does without the others; leaves that
+    are no arrays stay."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(
+        lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree
+    )
 
 
 def use_compile_cache() -> None:

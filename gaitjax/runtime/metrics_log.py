@@ -17,20 +17,27 @@ from gaitjax.files import write_atomically
 
 
 class MetricsLog:
-    """Appends a line per call; after a resume, lines of undone steps are dropped."""
+    """Appends a line per call; after a resume, lines of undone steps are dropped.
+
+    Of several processes the first one writes.
+    """
 
     def __init__(self, workdir: pathlib.Path, *, start: int, tensorboard: bool = True):
-        self.path = workdir / "metrics.jsonl"
+        self.path, self._board = workdir / "metrics.jsonl", None
+        self._writes = jax.process_index() == 0
+        if not self._writes:
+            return
         if self.path.exists():
             done = [line for line in read(self.path) if line["step"] <= start]
             text = "".join(json.dumps(line) + "\n" for line in done)
             write_atomically(self.path, text)
-        self._board = (
-            SummaryWriter(str(workdir), purge_step=start + 1) if tensorboard else None
-        )
+        if tensorboard:
+            self._board = SummaryWriter(str(workdir), purge_step=start + 1)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """One line {"step": ..., name: value}; flushed, so a crash loses nothing."""
+        if not self._writes:
+            return
         values = {key: float(value) for key, value in values.items()}
         with self.path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")

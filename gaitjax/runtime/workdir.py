@@ -47,9 +47,14 @@ def open_workdir(path: str | os.PathLike, *, create: bool = True) -> pathlib.Pat
 
 
 def lock_workdir(path: pathlib.Path) -> IO:
-    """Keeps other processes from training in the folder while the result is open."""
+    """Keeps other runs from training in the folder while the result is open.
+
+    Of several processes of one run the first one holds the lock.
+    """
     import fcntl  # Windows has none, and the doctor must be able to say so
 
+    if not _is_first():
+        return open(os.devnull, "w")
     lock = (path / ".lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,6 +101,8 @@ def check_same_run(
 
 def write_config(path: pathlib.Path, config: Mapping) -> None:
     """Writes config.json, for people: what counts is the config in a checkpoint."""
+    if not _is_first():
+        return
     text = json.dumps(config, indent=2, sort_keys=True)
     write_atomically(path / "config.json", text + "\n")
 
@@ -109,6 +116,14 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
         else:
             leaves[prefix + key] = value
     return leaves
+
+
+def _is_first() -> bool:
+    from gaitjax.runtime import (
+        mesh,
+    )  # the doctor must be able to say that JAX is broken
+
+    return mesh.is_first()
 
 
 def _is_free(key: str) -> bool:
