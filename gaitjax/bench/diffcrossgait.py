@@ -71,9 +71,7 @@ def counted(label: str, pair: Mapping[str, Network]) -> Iterator[Row]:
     counts = {name: flops(one.step) for name, one in pair.items()}
     for name, count in counts.items():
         yield figure(f"{label}: training step, {name}", "GFLOP", count)
-    share = None
-    if None not in counts.values():
-        share = 100 * (1 - counts["off"] / counts["on"])
+    share = 100 * (1 - counts["off"] / counts["on"])
     yield figure(f"{label}: training step, the branch's share", "% FLOP", share)
 
     for name, one in pair.items():

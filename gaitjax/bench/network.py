@@ -1,9 +1,8 @@
 """The network of a config, as programs whose cost is counted or timed.
 
 Nothing of a data set is read: frames are random bytes, 3D labels zeros. FLOPs are those
-of the program as JAX writes it for a CPU, whose backend alone counts them there. A
-GPU's compiler puts calls to libraries in place of convolutions, so what it says
-afterwards is another figure, or none.
+of convolutions and matrix products as the program has them before it is compiled: what
+compilers say leaves out calls to libraries, and counts a loop once.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gaitjax.bench.roofline import passes
 from gaitjax.data import schema
 from gaitjax.methods import api
 from gaitjax.runtime import weights
@@ -124,15 +124,9 @@ def stepping(
     return once
 
 
-def flops(program: jax.stages.Traced) -> float | None:
-    """In 10^9."""
-    try:
-        cpu = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS names a GPU alone
-        return None
-    with jax.default_device(cpu):
-        count = (program.lower().cost_analysis() or {}).get("flops")
-    return count / 1e9 if count and count > 0 else None
+def flops(program: jax.stages.Traced) -> float:
+    """Of convolutions and matrix products, in 10^9."""
+    return sum(one.flops for one in passes(program)) / 1e9
 
 
 def memory(program: jax.stages.Compiled) -> float | None:

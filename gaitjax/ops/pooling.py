@@ -17,7 +17,7 @@ from gaitjax.errors import GaitError
 def temporal_max(x: jax.Array, mask: jax.Array) -> jax.Array:
     """x [n, t, ...], mask [n, t] (1 = a real frame) -> [n, ...], padding left out."""
     mask = mask.reshape(mask.shape + (1,) * (x.ndim - 2))
-    return jnp.where(mask > 0, x, -jnp.inf).max(1)
+    return first_max(jnp.where(mask > 0, x, -jnp.inf), 1)
 
 
 def horizontal_pyramid(x: jax.Array, bins: Sequence[int]) -> jax.Array:
@@ -44,8 +44,9 @@ def first_max(x: jax.Array, axis: int) -> jax.Array:
 
     The gradient of `jnp.max` looks for elements that equal the maximum. Where XLA
     computes x once for the one and once for the other, rounded differently, there may
-    be none, and it divides by zero: seen on maps that are a product and a sum away
-    from what is kept in memory.
+    be none, and it divides by zero, or one of several: seen on maps that are a product
+    and a sum away from what is kept in memory, and over frames with XLA's optimisations
+    turned off, where a network's gradients were wrong by as much as themselves.
     """
     places = jnp.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - axis - 1))
     first = places == jnp.argmax(jax.lax.stop_gradient(x), axis, keepdims=True)

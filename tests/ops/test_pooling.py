@@ -73,3 +73,10 @@ def test_pyramid_by_hand():
     assert parts.ravel().tolist() == [0.5 + 1, 2.5 + 3, 1.5 + 3]
     with pytest.raises(GaitError, match="3 equal strips"):
         pooling.horizontal_pyramid(x, (3,))
+
+
+def test_gradient_of_the_temporal_max_goes_to_the_first_of_the_largest():
+    x = jnp.float32([[[1.0], [3.0], [3.0], [9.0]], [[2.0], [2.0], [1.0], [0.0]]])
+    mask = jnp.float32([[1, 1, 1, 0], [1, 1, 1, 1]])
+    grad = jax.grad(lambda x: (2 * pooling.temporal_max(x, mask)).sum())(x)
+    np.testing.assert_array_equal(grad[..., 0], [[0, 2, 0, 0], [2, 0, 0, 0]])
