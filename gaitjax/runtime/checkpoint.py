@@ -50,7 +50,7 @@ class Checkpoints:
             )
         self.every, self.best = every, best
         self._manager = ocp.CheckpointManager(
-            workdir / "checkpoints",
+            workdir.absolute() / "checkpoints",  # several processes insist on it
             item_handlers={  # named, or a new process could not read their shapes
                 "model": ocp.StandardCheckpointHandler(),
                 "optim": ocp.StandardCheckpointHandler(),
