@@ -136,6 +136,11 @@ def plot(rows: Sequence[Row]) -> Figure:
         spread = np.array([[r.median - r.least, r.most - r.median] for r in points]).T
         panel.errorbar(sizes, medians, spread, marker="o", capsize=3)
         panel.set(xscale="log", yscale="log", xlabel=label, ylabel="ms")
+        panel.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+        panel.set_yticks(
+            medians, [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in medians]
+        )
+        panel.minorticks_off()
         panel.set_title(f"size^{slope:.2f}", fontsize=10)
     return page
 

@@ -37,6 +37,7 @@ def test_rows_of_an_axis_and_its_panel():
     np.testing.assert_array_equal(line.get_xdata(), [64, 128, 256])
 
 
+@pytest.mark.slow
 def test_every_axis_makes_a_program_of_its_smallest_size():
     axes = [*growth.training(True, True), *growth.searching(True, True)]
     assert {axis.of for axis in axes} == {

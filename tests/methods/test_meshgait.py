@@ -108,6 +108,7 @@ def test_what_is_trained_by_what(batch):
     np.testing.assert_allclose(total, labels + recognition, rtol=1e-6)
 
 
+@pytest.mark.slow  # a minute of compiling
 def test_one_device_and_four_learn_the_same(batch):
     batch = batch | {"step": np.int32(5)}
     assert_one_equals_four(make(), *state_of(), batch)
