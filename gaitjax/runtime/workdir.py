@@ -119,9 +119,8 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
 
 
 def _is_first() -> bool:
-    from gaitjax.runtime import (
-        mesh,
-    )  # the doctor must be able to say that JAX is broken
+    # Here, so that the doctor can say that JAX is broken.
+    from gaitjax.runtime import mesh
 
     return mesh.is_first()
 
