@@ -9,12 +9,10 @@ missing is named at the end.
 
 from __future__ import annotations
 
-import argparse
 import json
 import pathlib
 import shutil
 import statistics
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +21,7 @@ from jobs import BACKBONES, DEPTH, DEPTHS, TWINS, Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gaitjax.bench.tables import gain, listed, paired, shown, table
+from gaitjax.bench.tables import gain, listed, paired, shown, table, write
 
 HERE = pathlib.Path(__file__).parent
 NAMES = {"gaitbase": "GaitBase", "gaitset": "GaitSet", "deepgaitv2": "DeepGaitV2"}
@@ -78,22 +76,12 @@ Record = dict[str, Any]
 
 def main() -> None:
     """Prints everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=pathlib.Path, default=HERE / "results.json")
-    parser.add_argument("--runs", type=pathlib.Path, default="runs/cargait")
-    options = parser.parse_args()
-    path = options.results
-    records = json.loads(path.read_text()) if path.exists() else []
-    if not records:
-        sys.exit(f"no finished job in {path}; run experiments/cargait/sweep.py")
-    for line in everything(records):
-        print(line)
-    suffix = path.stem.removeprefix("results")
-    for name, figure in plots(records):
-        figure.savefig(path.parent / f"{name}{suffix}.png", dpi=110)
+    options, suffix = write(
+        __doc__, HERE, everything, plots, kind="job", runs="runs/cargait"
+    )
     drawn = options.runs / f"{BACKBONES[0]}-gait3d-seed0" / "cargait" / "ranks.png"
     if drawn.exists():
-        shutil.copy(drawn, path.parent / f"ranks{suffix}.png")
+        shutil.copy(drawn, options.results.parent / f"ranks{suffix}.png")
     else:
         print(f"\nNo rank rows: {drawn} is not there (--runs).")
 

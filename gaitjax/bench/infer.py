@@ -19,8 +19,7 @@ from gaitjax.bench.network import Recipe
 from gaitjax.bench.train import (
     Plan,
     Runner,
-    make_plan,
-    make_recipe,
+    every,
     measured,
     rows,
     theirs,
@@ -34,14 +33,8 @@ OUMVLP = 133_500  # sequences of its test split
 
 
 def run(quick: bool) -> list[Row]:
-    """The device's own ceilings, then every network in every precision."""
-    plan = make_plan(quick)
-    top, found = roofline.measure(plan.precisions, plan.times)
-    for config in CONFIGS:
-        recipe = make_recipe(config, plan.small)
-        for precision in plan.precisions:
-            found += compared(recipe, precision, plan, top)
-    return found
+    """Rows of embedding."""
+    return every(quick, CONFIGS, compared)
 
 
 def compared(

@@ -20,22 +20,32 @@ def write(
     folder: pathlib.Path,
     everything: Callable[[list[Record]], Iterable[str]],
     plots: Callable[[list[Record]], Iterable[tuple[str, Figure]]],
-) -> None:
+    kind: str = "run",
+    **paths: str,
+) -> tuple[argparse.Namespace, str]:
     """A study's command line: prints the lines, saves the plots beside the records.
 
-    doc: its help. folder: of the study; --results names another file of records.
+    doc: its help. folder: of the study; --results names another file of records. kind:
+    what a record is of. paths: further options that are paths, with their defaults.
+    Returns the options, and what names of pictures end with.
     """
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--results", type=pathlib.Path, default=folder / "results.json")
-    path = parser.parse_args().results
+    for name, default in paths.items():
+        parser.add_argument(f"--{name}", type=pathlib.Path, default=default)
+    options = parser.parse_args()
+    path = options.results
     records = json.loads(path.read_text()) if path.exists() else []
     if not records:
-        sys.exit(f"no finished run in {path}; run experiments/{folder.name}/sweep.py")
+        sys.exit(
+            f"no finished {kind} in {path}; run experiments/{folder.name}/sweep.py"
+        )
     for line in everything(records):
         print(line)
     suffix = path.stem.removeprefix("results")
     for name, figure in plots(records):
         figure.savefig(path.parent / f"{name}{suffix}.png", dpi=110)
+    return options, suffix
 
 
 def paired(values: Mapping[int, float], rival: Mapping[int, float]) -> list[float]:

@@ -15,7 +15,7 @@ import importlib
 import importlib.util
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import jax
@@ -56,14 +56,23 @@ class Plan:
 
 
 def run(quick: bool) -> list[Row]:
+    """Rows of training."""
+    return every(quick, CONFIGS, compared)
+
+
+def every(
+    quick: bool,
+    configs: Iterable[types.ModuleType],
+    compare: Callable[[Recipe, Precision, Plan, roofline.Ceilings], Iterable[Row]],
+) -> list[Row]:
     """The device's own ceilings, then every network in every precision."""
     plan = make_plan(quick)
-    top, rows = roofline.measure(plan.precisions, plan.times)
-    for config in CONFIGS:
+    top, found = roofline.measure(plan.precisions, plan.times)
+    for config in configs:
         recipe = make_recipe(config, plan.small)
         for precision in plan.precisions:
-            rows += compared(recipe, precision, plan, top)
-    return rows
+            found += compare(recipe, precision, plan, top)
+    return found
 
 
 def make_plan(quick: bool) -> Plan:
