@@ -16,8 +16,12 @@ TWINS = ("oumvlp", "gait3d")
 STEPS = 600
 FRAMES = 128  # of a batch: people x sequences x frames of a clip
 SIDE, CLIP = 8, 4  # voxels and frames of the recipe
-# How strong silhouettes are spoilt at test time; 0 is as they are.
-SPOILT = {"noise": (0.02, 0.05, 0.1, 0.2), "occlusion": (0.125, 0.25, 0.375, 0.5)}
+# Test clips are changed: how strongly silhouettes are spoilt, how long a clip is.
+CHANGED = {
+    "noise": (0.02, 0.05, 0.1, 0.2),
+    "occlusion": (0.125, 0.25, 0.375, 0.5),
+    "frames": (5, 10, 20, 30, 50),
+}
 BARE = args(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0)
 
 
@@ -27,7 +31,7 @@ class Job:
 
     changes: of the config, by dotted key. twin: it is trained on; elsewhere: it is
     tested on the other one, too. start: the row that its weights are from, of the same
-    seed. spoilt: it is tested on spoilt silhouettes, too.
+    seed. changed: it is tested on changed clips, too.
     """
 
     study: str
@@ -37,7 +41,7 @@ class Job:
     twin: str = "oumvlp"
     start: str | None = None
     elsewhere: bool = False
-    spoilt: bool = False
+    changed: bool = False
 
     @property
     def name(self) -> str:
@@ -112,7 +116,7 @@ def jobs() -> list[Job]:
             Job(
                 *("main", row, seed, changes),
                 elsewhere=seed == 0 and row in ("2d", "concat", "unsupervised"),
-                spoilt=seed == 0,
+                changed=seed == 0,
             )
             for row, changes in main_rows().items()
         ]

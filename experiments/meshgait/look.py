@@ -1,13 +1,14 @@
 """What a trained Mesh-Gait is looked at for besides its results.
 
 How far predicted bodies are from the true ones on the test split, and Rank-1 where its
-silhouettes are spoilt. Nothing is trained.
+silhouettes are spoilt, or its clips longer or shorter. Nothing is trained.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaitjax.data.index import Index
-from gaitjax.data.pipeline import embed_batches
+from gaitjax.data.pipeline import embed_batches, make_data
 from gaitjax.data.records import Split
 from gaitjax.evaluate import evaluate_state, scores
 from gaitjax.methods import api, meshgait
@@ -24,6 +25,7 @@ from gaitjax.runtime.precision import with_products
 from gaitjax.runtime.state import TrainState
 
 BATCH = 4  # sequences: a frame of heat maps is up to ten megabytes
+LONGEST = 50  # frames of a test clip, where lengths are compared
 # (rng, frames u8[t, h, w], how much) -> frames
 Spoil = Callable[[np.random.Generator, np.ndarray, float], np.ndarray]
 
@@ -101,27 +103,44 @@ def labels(run: Run) -> meshgait.Labels:
     return meshgait.label_source(info, source_labels(run), None)
 
 
-# Spoilt silhouettes.
+# Other test clips.
 
 
-def spoilt(
-    run: Run, state: TrainState, strengths: Mapping[str, Sequence[float]]
+def changed(
+    run: Run, state: TrainState, kinds: Mapping[str, Sequence[float]]
 ) -> dict[str, dict[str, float]]:
-    """{"noise 0.1": scores} of the test split, gallery and probes spoilt alike."""
-    return dict(spoilt_scores(run, state, strengths))
+    """{"noise 0.1": scores} of the test split, gallery and probes changed alike."""
+    fns = {
+        "noise": functools.partial(with_spoilt, noise),
+        "occlusion": functools.partial(with_spoilt, occlusion),
+        "frames": with_frames,
+    }
+    return {
+        f"{kind} {value:g}": scores(evaluate_state(fns[kind](run, value), state))
+        for kind, values in kinds.items()
+        for value in values
+    }
 
 
-def spoilt_scores(
-    run: Run, state: TrainState, strengths: Mapping[str, Sequence[float]]
-) -> Iterator[tuple[str, dict[str, float]]]:
-    """One by one."""
-    fns = {"noise": noise, "occlusion": occlusion}
-    for name, values in strengths.items():
-        for value in values:
-            test = SpoiltSplit(run.data.test, fns[name], value)
-            data = dataclasses.replace(run.data, test=test)
-            evaluations = evaluate_state(dataclasses.replace(run, data=data), state)
-            yield f"{name} {value:g}", scores(evaluations)
+def with_spoilt(spoil: Spoil, run: Run, strength: float) -> Run:
+    """The same with worse test silhouettes."""
+    test = SpoiltSplit(run.data.test, spoil, strength)
+    return dataclasses.replace(run, data=dataclasses.replace(run.data, test=test))
+
+
+def with_frames(run: Run, frames: int) -> Run:
+    """The same people as long, then cut to so many frames.
+
+    Silhouettes alone are made for that, and next to nobody to train on.
+    """
+    args = {"frames": LONGEST, "modalities": ("sils",), "num_train": 2}
+    config = run.config["data"]
+    longer = make_data(**config | {"args": config["args"] | args})
+    return dataclasses.replace(
+        run,
+        data=dataclasses.replace(run.data, test=longer.test),
+        eval_options=dataclasses.replace(run.eval_options, frames_limit=frames),
+    )
 
 
 def noise(rng: np.random.Generator, sils: np.ndarray, share: float) -> np.ndarray:

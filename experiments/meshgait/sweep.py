@@ -21,8 +21,8 @@ import time
 from typing import Any
 
 from absl import flags
-from jobs import SPOILT, STEPS, TWINS, Job, jobs
-from look import errors, spoilt
+from jobs import CHANGED, STEPS, TWINS, Job, jobs
+from look import changed, errors
 from ml_collections import ConfigDict
 
 from gaitjax.bench import study
@@ -116,14 +116,14 @@ def on_twin(config: ConfigDict, twin: str, variant: str) -> None:
 
 
 def measure(job: Job, config: ConfigDict, folder: pathlib.Path) -> None:
-    """looks.json: errors of bodies, and scores where silhouettes are spoilt."""
+    """looks.json: errors of bodies, and scores on changed test clips."""
     if (folder / "looks.json").exists():
         return
     opened = open_run(config.to_dict(), folder, create=False)
     state = restore_model(opened)
     found = {
         "errors": errors(opened, state),
-        "spoilt": spoilt(opened, state, SPOILT if job.spoilt else {}),
+        "changed": changed(opened, state, CHANGED if job.changed else {}),
     }
     write_json(folder / "looks.json", found)
 
@@ -164,7 +164,7 @@ def record(job: Job, runs: pathlib.Path, variant: str) -> dict[str, Any] | None:
         "views": views(results),
         "errors": looks["errors"],
         "training": training(folder),
-        "spoilt": {name: headline(found) for name, found in looks["spoilt"].items()},
+        "changed": {name: headline(found) for name, found in looks["changed"].items()},
         "elsewhere": scores(json.loads(other.read_text())) if job.elsewhere else {},
     }
 

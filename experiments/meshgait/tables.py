@@ -2,9 +2,8 @@
 
 usage: python experiments/meshgait/tables.py [--results FILE]
 
-Prints Markdown and writes main.png, training.png, views.png, spoilt.png and singles.png
-beside the file (results_tiny.json: main_tiny.png, ...). Runs that are missing are named
-at the end.
+Prints Markdown and writes main, training, views, changed and singles.png beside the
+file (results_tiny.json: main_tiny.png, ...). Runs that are missing are named at the end.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jobs import CLIP, SIDE, SPOILT, TWINS, Job, jobs
+from jobs import CHANGED, CLIP, SIDE, TWINS, Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -50,6 +49,12 @@ COLOURS = {
     "3d": ("#d55e00", "^"),
     "add": ("#cc79a7", "D"),
 }
+# Of changed test clips: (what is said of them, the axis of the plot).
+KINDS = {
+    "noise": ("noise of test silhouettes", "share of pixels turned over"),
+    "occlusion": ("occlusion of test silhouettes", "share of the height hidden"),
+    "frames": ("as many frames of test clips", "frames of a test clip"),
+}
 BLUE, ORANGE, BAND = "#0072b2", "#d55e00", "#8888884d"
 
 Record = dict[str, Any]
@@ -71,8 +76,8 @@ def everything(records: list[Record]) -> Iterator[str]:
         if study not in ("main", "twins"):
             yield from one_seed(records, study)
     yield from twins(records)
-    for kind in SPOILT:
-        yield from spoilt(records, kind)
+    for kind in CHANGED:
+        yield from changed(records, kind)
     yield from costs(records, dict.fromkeys(job.row for job in jobs()))
     yield from missing(records, jobs())
 
@@ -296,34 +301,34 @@ def twins(records: list[Record]) -> Iterator[str]:
         yield from table(head, sorted(lines))
 
 
-def spoilt_curves(
+def changed_curves(
     records: list[Record], kind: str
 ) -> dict[str, list[tuple[float, float]]]:
-    """{row: [(strength, Rank-1)]} of what was tested on spoilt silhouettes."""
+    """{row: [(strength, Rank-1)]} of what was tested on changed clips."""
     found = {}
     for record in records:
         points = {
             float(name.split()[1]): scores["NM/rank-1"]
-            for name, scores in record["spoilt"].items()
+            for name, scores in record["changed"].items()
             if name.split()[0] == kind
         }
         if points:
-            clean = rank(1)(record)
+            clean = rank(1)(record) if kind != "frames" else None
             points |= {} if clean is None else {0.0: clean}
             found[record["row"]] = sorted(points.items())
     return {row: found[row] for row in rows_of(records, "main") if row in found}
 
 
-def spoilt(records: list[Record], kind: str) -> Iterator[str]:
-    """Rank-1 by how strong; and what of the clean figure is left."""
-    asked = (0.0, *SPOILT[kind])
+def changed(records: list[Record], kind: str) -> Iterator[str]:
+    """Rank-1 by how strong, 0 being clips as they are; or by length."""
+    asked = CHANGED[kind] if kind == "frames" else (0.0, *CHANGED[kind])
     lines = []
-    for row, points in spoilt_curves(records, kind).items():
+    for row, points in changed_curves(records, kind).items():
         values = dict(points)
         cells = [f"{values[at]:.1f}" if at in values else "n/a" for at in asked]
         lines.append([f"`{row}`", *cells])
     if lines:
-        yield f"\n### Rank-1 with {kind} of test silhouettes (1 seed)\n"
+        yield f"\n### Rank-1 with {KINDS[kind][0]} (1 seed)\n"
         yield from table(["row", *(f"{at:g}" for at in asked)], lines)
 
 
@@ -338,17 +343,17 @@ def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
         yield "training", curves(records, rows)
         if any(view_figures(records, row)["Rank-1"] for row in rows):
             yield "views", views(records, rows)
-    if any(spoilt_curves(records, kind) for kind in SPOILT):
-        yield "spoilt", spoilt_panels(records)
+    if any(changed_curves(records, kind) for kind in CHANGED):
+        yield "changed", changed_panels(records)
     studies = {job.study for job in jobs()} - {"main", "twins"}
     if single := rows_of(records, *studies):
         yield "singles", singles(records, single)
 
 
-def two_panels(height: float, *titles: str) -> tuple[Figure, list[Axes]]:
+def panels_of(height: float, *titles: str) -> tuple[Figure, list[Axes]]:
     """Side by side."""
     figure = Figure((8.6, height), layout="constrained")
-    panels = list(figure.subplots(1, 2))
+    panels = list(figure.subplots(1, len(titles)))
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
@@ -365,7 +370,7 @@ def style(row: str) -> dict[str, str]:
 def seeds(records: list[Record], rows: list[str]) -> Figure:
     """A point per seed, a bar for their mean."""
     titles = ("Rank-1, %", "joint error, mm")
-    figure, panels = two_panels(1.4 + 0.34 * len(rows), *titles)
+    figure, panels = panels_of(1.4 + 0.34 * len(rows), *titles)
     for axes, fn in zip(panels, (rank(1), error("joints")), strict=True):
         for at, row in enumerate(rows):
             values = list(by_seed(records, row, fn).values())
@@ -385,7 +390,7 @@ def seeds(records: list[Record], rows: list[str]) -> Figure:
 def curves(records: list[Record], rows: list[str]) -> Figure:
     """Means over seeds against steps."""
     titles = ("joint error of training clips, mm", "Rank-1 of the test, %")
-    figure, panels = two_panels(3.4, *titles)
+    figure, panels = panels_of(3.4, *titles)
     for axes, name in zip(panels, ("joints/error_mm", "NM/rank-1"), strict=True):
         for row in rows:
             points = mean_curve(records, row, name)
@@ -400,7 +405,7 @@ def curves(records: list[Record], rows: list[str]) -> Figure:
 def views(records: list[Record], rows: list[str]) -> Figure:
     """Against the probe's view."""
     titles = ("Rank-1, %", "joint error, mm")
-    figure, panels = two_panels(3.4, *titles)
+    figure, panels = panels_of(3.4, *titles)
     for axes, name in zip(panels, ("Rank-1", "joints, mm"), strict=True):
         for row in rows:
             found = view_figures(records, row)[name]
@@ -412,14 +417,13 @@ def views(records: list[Record], rows: list[str]) -> Figure:
     return figure
 
 
-def spoilt_panels(records: list[Record]) -> Figure:
-    """Rank-1 against how strong, a panel per kind."""
-    titles = ("pixels turned over", "height that is hidden")
-    figure, panels = two_panels(3.4, *titles)
-    for axes, kind in zip(panels, SPOILT, strict=True):
-        for row, points in spoilt_curves(records, kind).items():
+def changed_panels(records: list[Record]) -> Figure:
+    """Rank-1 against how strong, or how long, a panel per kind."""
+    figure, panels = panels_of(3.4, *(f"by {kind}" for kind in CHANGED))
+    for axes, kind in zip(panels, CHANGED, strict=True):
+        for row, points in changed_curves(records, kind).items():
             axes.plot(*zip(*points, strict=True), **style(row))
-        axes.set_xlabel("share")
+        axes.set_xlabel(KINDS[kind][1])
         axes.set_ylim(bottom=0)
     panels[0].set_ylabel("Rank-1, %")
     legend_below(figure, panels)

@@ -49,7 +49,7 @@ def make_record(tables, row, seed, first, joints=None, **changed):
         "views": {"000": first - 5, "090": first + 5, "180": first - 7},
         "errors": errors,
         "training": training,
-        "spoilt": {},
+        "changed": {},
         "elsewhere": {},
         **changed,
     }
@@ -69,13 +69,14 @@ def scores_of(tables, twin, first):
 @pytest.fixture
 def records(tables):
     """Rows of three, two and one seeds, out of order."""
-    spoilt = {
+    looks = {
         "noise 0.1": {"NM/rank-1": 20.0, "NM/mAP": 1.0},
         "noise 0.02": {"NM/rank-1": 30.0},
         "occlusion 0.5": {"NM/rank-1": 7.0},
+        "frames 5": {"NM/rank-1": 31.0},
     }
     there = scores_of(tables, "gait3d", 16.0)
-    extra = {"spoilt": spoilt, "elsewhere": there}
+    extra = {"changed": looks, "elsewhere": there}
     back = {"elsewhere": scores_of(tables, "oumvlp", 21.0)}
     return [
         make_record(tables, "concat", 2, 44.0, 60.0),
@@ -156,13 +157,15 @@ def test_twins_do_not_mix(tables, records):
     assert "| `concat` | gait3d | 21.0 / 10.5 | 30.0 / 15.0 |" in text
 
 
-def test_spoilt_starts_with_the_clean_figure(tables, records):
-    assert tables.spoilt_curves(records, "noise") == {
+def test_changed_clips_start_with_the_clean_figure(tables, records):
+    assert tables.changed_curves(records, "noise") == {
         "concat": [(0.0, 40.0), (0.02, 30.0), (0.1, 20.0)]
     }
     found = section(tables, records, "Rank-1 with occlusion")
     assert found["`concat`"]["0"] == "40.0" and found["`concat`"]["0.5"] == "7.0"
     assert found["`concat`"]["0.25"] == "n/a"
+    lengths = section(tables, records, "Rank-1 with as many frames")["`concat`"]
+    assert lengths["5"] == "31.0" and lengths["50"] == "n/a" and "0" not in lengths
 
 
 def test_what_is_missing_is_named(tables, records):
@@ -179,7 +182,7 @@ def test_what_is_missing_is_named(tables, records):
 
 def test_plots_show_what_there_is(tables, records):
     figures = dict(tables.plots(records))
-    assert list(figures) == ["main", "training", "views", "spoilt", "singles"]
+    assert list(figures) == ["main", "training", "views", "changed", "singles"]
     for figure in figures.values():
         figure.draw_without_rendering()
     dots = [x.get_offsets()[:, 0].tolist() for x in figures["main"].axes[0].collections]
