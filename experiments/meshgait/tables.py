@@ -3,7 +3,7 @@
 usage: python experiments/meshgait/tables.py [--results FILE]
 
 Prints Markdown and writes main, training, views, changed and singles.png beside the
-file (results_tiny.json: main_tiny.png, ...). Runs that are missing are named at the end.
+file (results_tiny.json: main_tiny.png, ...). Runs that are missing are named last.
 """
 
 from __future__ import annotations
