@@ -356,29 +356,48 @@ def saliency_pictures(
     index = split.index.select(rows)
     number = max(saliency.NUM_SEQUENCES // len(views), 1)
     places = saliency.choose(index.condition, number)
+    towards = {
+        view: saliency.towards_own(x, index.subject)[places]
+        for view, x in views.items()
+    }
+    return heat_pictures(run, state, split, rows[places], towards)
+
+
+def heat_pictures(
+    run: Run,
+    state: TrainState,
+    split: Split,
+    rows: np.ndarray,
+    towards: Mapping[str, np.ndarray],
+    module: str = "backbone",
+) -> list[tuple[str, np.ndarray]] | None:
+    """Grad-CAM of sequences, with captions; None where the network has no such module.
+
+    rows: i[n], in order. towards: by view f32[n, p, d], see `saliency.grad_cam`.
+    """
     records, batch = next(
         embed_batches(
             run.data,
             split.with_keys(run.method.embed_keys),
-            rows[places],
-            batch=len(places),
+            rows,
+            batch=len(rows),
             frames_limit=min(run.eval_options.frames_limit, saliency.NUM_FRAMES),
             buckets=1,
         )
     )
     places = np.searchsorted(rows, records)
+    names = split.index.select(records).names
     embed_fn = with_products(run.method.embed, run.options.precision)
     model = (state.eval_params, state.model_state)
     images = []
-    for view, x in views.items():
-        towards = saliency.towards_own(x, index.subject)[places]
-        warm = saliency.grad_cam(embed_fn, *model, batch, towards, view)
+    for view, x in towards.items():
+        warm = saliency.grad_cam(embed_fn, *model, batch, x[places], view, module)
         if warm is None:
             return None
         key = view.partition("+")[0]  # of several inputs the first
         if key in batch and schema.modality(key).image:
-            names = [f"{name}, {view}" for name in index.names[places]]
-            images += saliency.pictures_of(batch[key], batch["mask"], warm, names)
+            captions = [f"{name}, {view}" for name in names]
+            images += saliency.pictures_of(batch[key], batch["mask"], warm, captions)
     return images
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 import statistics
 from collections.abc import Iterator
 from typing import Any
@@ -76,14 +75,9 @@ Record = dict[str, Any]
 
 def main() -> None:
     """Prints everything."""
-    options, suffix = write(
-        __doc__, HERE, everything, plots, kind="job", runs="runs/cargait"
-    )
-    drawn = options.runs / f"{BACKBONES[0]}-gait3d-seed0" / "cargait" / "ranks.png"
-    if drawn.exists():
-        shutil.copy(drawn, options.results.parent / f"ranks{suffix}.png")
-    else:
-        print(f"\nNo rank rows: {drawn} is not there (--runs).")
+    drawn = {"ranks": f"{BACKBONES[0]}-gait3d-seed0/cargait/ranks.png"}
+    runs = "runs/cargait"
+    write(__doc__, HERE, everything, plots, kind="job", runs=runs, drawn=drawn)
 
 
 def everything(records: list[Record]) -> Iterator[str]:

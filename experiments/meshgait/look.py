@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gaitjax.bench.study import ChangedSplit
 from gaitjax.data.index import Index
 from gaitjax.data.pipeline import embed_batches, make_data
-from gaitjax.data.records import Split
 from gaitjax.evaluate import evaluate_state, scores
 from gaitjax.methods import api, meshgait
 from gaitjax.run import Run
@@ -26,7 +25,7 @@ from gaitjax.runtime.state import TrainState
 
 BATCH = 4  # sequences: a frame of heat maps is up to ten megabytes
 LONGEST = 50  # frames of a test clip, where lengths are compared
-# (rng, frames u8[t, h, w], how much) -> frames
+# (rng, frames u8[t, h, w], share) -> frames
 Spoil = Callable[[np.random.Generator, np.ndarray, float], np.ndarray]
 
 
@@ -124,7 +123,7 @@ def changed(
 
 def with_spoilt(spoil: Spoil, run: Run, strength: float) -> Run:
     """The same with worse test silhouettes."""
-    test = SpoiltSplit(run.data.test, spoil, strength)
+    test = ChangedSplit(run.data.test, functools.partial(spoil, share=strength))
     return dataclasses.replace(run, data=dataclasses.replace(run.data, test=test))
 
 
@@ -158,32 +157,3 @@ def occlusion(rng: np.random.Generator, sils: np.ndarray, share: float) -> np.nd
     sils = sils.copy()
     sils[:, top : top + band] = 0
     return sils
-
-
-@dataclasses.dataclass(frozen=True)
-class SpoiltSplit:
-    """A split whose silhouettes are spoilt as they are read, each record always alike.
-
-    Has what embedding and searching ask of a `Split`.
-    """
-
-    split: Split
-    spoil: Spoil
-    strength: float
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        record = self.split[row]
-        rng = np.random.default_rng((0, row))
-        return record | {"sils": self.spoil(rng, record["sils"], self.strength)}
-
-    @property
-    def index(self) -> Index:
-        """The labels."""
-        return self.split.index
-
-    def with_keys(self, keys: Sequence[str]) -> SpoiltSplit:
-        """The same split, decoding other modalities."""
-        return dataclasses.replace(self, split=self.split.with_keys(keys))

@@ -31,7 +31,8 @@ class Job:
     """One run. study: the table it belongs to; row: its line there.
 
     changes: of the config, by dotted key. start, views: the bases that it stands on.
-    upper: with the labels of the set, from the same start.
+    upper: with the labels of the set, from the same start. looked: how it takes clothes
+    is measured, too; of the method itself there are pictures.
     """
 
     study: str
@@ -41,6 +42,7 @@ class Job:
     start: str = "pretraining"
     views: str = "views"
     upper: bool = False
+    looked: bool = False
 
     @property
     def name(self) -> str:
@@ -93,15 +95,18 @@ def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
 
 def bases() -> list[Job]:
     """What the others stand on."""
-    return [Job("bases", name, 0, {}) for name in BASES]
+    return [Job("bases", name, 0, {}, looked=name == "pretraining") for name in BASES]
 
 
 def jobs() -> list[Job]:
     """All of them, in an order that makes partial results useful."""
 
     def main(seed: int) -> list[Job]:
-        found = [Job("main", row, seed, new) for row, new in main_rows().items()]
-        return [*found, Job("main", "upper", seed, {}, upper=True)]
+        found = [
+            Job("main", row, seed, changes, looked=seed == 0)
+            for row, changes in main_rows().items()
+        ]
+        return [*found, Job("main", "upper", seed, {}, upper=True, looked=seed == 0)]
 
     singles = [
         Job(study, row, 0, changes)

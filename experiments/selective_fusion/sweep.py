@@ -21,6 +21,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+import look
 import numpy as np
 from absl import flags
 from jobs import BASES, BATCH, FUSION, ROUND, STEPS, Job, bases, jobs
@@ -31,10 +32,13 @@ from gaitjax.bench import study
 from gaitjax.data.pipeline import is_frontal
 from gaitjax.evaluate import embed, evaluate_run, export_run
 from gaitjax.files import write_json
-from gaitjax.run import open_run, restore_model
+from gaitjax.report.alignment_plots import write_png
+from gaitjax.run import Run, open_run, restore_model
 from gaitjax.runtime import metrics_log
 from gaitjax.runtime.environment import environment
 from gaitjax.runtime.mesh import use_compile_cache
+from gaitjax.runtime.state import TrainState
+from gaitjax.runtime.weights import adopt
 from gaitjax.train import train
 
 HERE = pathlib.Path(__file__).parent
@@ -83,6 +87,8 @@ def run(job: Job, runs: pathlib.Path, variant: str) -> None:
         train(config.to_dict(), folder)
         if job.study == "bases":
             on_target(job, config, folder, variant)
+        if job.looked and not (folder / "looks.json").exists():
+            look_at(job, runs, variant)
     finally:  # it may have been asked to stop: the next one adds to it
         folder.mkdir(parents=True, exist_ok=True)
         # Of the processor: other programs, or a pause, do not change it.
@@ -170,6 +176,33 @@ def on_target(job: Job, config: ConfigDict, folder: pathlib.Path, variant: str) 
     write_json(folder / "accuracy.json", found)
 
 
+def look_at(job: Job, runs: pathlib.Path, variant: str) -> None:
+    """looks.json; of the method map.png and sheet.png beside it, see look.py."""
+    folder = runs / job.name
+    opened, state = trained(job, runs, variant)
+    if job.row == "both":
+        start = next(one for one in bases() if one.name == job.start)
+        networks = {"before": trained(start, runs, variant), "after": (opened, state)}
+        write_png(folder / "map.png", look.maps(networks))
+        sheet = look.sheet(opened, state)
+        if sheet is not None:
+            write_png(folder / "sheet.png", sheet)
+    write_json(folder / "looks.json", {"wear": look.wear(opened, state)})
+
+
+def trained(job: Job, runs: pathlib.Path, variant: str) -> tuple[Run, TrainState]:
+    """The network of a finished job, with the data of the target."""
+    config, folder = recipe(job, runs, variant), runs / job.name
+    if job.study == "bases":
+        narrow(config, TARGET, variant)
+        folder /= "target"
+        config = adopt(config.to_dict(), folder)
+    else:
+        config = config.to_dict()
+    opened = open_run(config, folder, create=False)
+    return opened, restore_model(opened)
+
+
 def accuracy(frontal: np.ndarray, views: np.ndarray) -> dict[str, float]:
     """Percent of sequences that are told right, by view and as the mean of front and
     back and of the others: bool[n], str[n]."""
@@ -189,6 +222,7 @@ def record(job: Job, runs: pathlib.Path, variant: str) -> dict[str, Any] | None:
         return None
     own = json.loads((folder / "results.json").read_text())
     told = folder / "accuracy.json"
+    looks = folder / "looks.json"
     tested = folder / "target" / "results.json" if job.study == "bases" else None
     results: dict[str, Any] = {"rows": [], "view_pairs": []}
     if tested is None:
@@ -212,6 +246,7 @@ def record(job: Job, runs: pathlib.Path, variant: str) -> dict[str, Any] | None:
         "views": views(results),
         "rounds": rounds(folder),
         "accuracy": json.loads(told.read_text()) if told.exists() else {},
+        "wear": json.loads(looks.read_text())["wear"] if looks.exists() else {},
     }
 
 

@@ -1,10 +1,11 @@
 """The tables and the plots of README.md, from results.json.
 
 usage: python experiments/selective_fusion/tables.py [--results FILE]
+           [--runs runs/selective_fusion_study]
 
 Prints Markdown and writes main.png, rounds.png, views.png and singles.png beside the
-file (results_tiny.json: main_tiny.png, ...). Runs that are missing are named at the
-end.
+file (results_tiny.json: main_tiny.png, ...), and map.png and sheet.png, which a run has
+drawn. Runs that are missing are named at the end.
 """
 
 from __future__ import annotations
@@ -37,6 +38,16 @@ REFERENCE, BASELINE = "both", "baseline"
 # Rows of other studies that the main table has, too: the two ends.
 ENDS = ("pretraining",)
 FRONTAL = ("000", "180")
+PICTURES = ("map", "sheet")  # that a run has drawn
+# Cosine distances from a walk in usual clothes: (name in the record, what to call it).
+WEAR = {
+    "again": "the same again",
+    "augmented": "augmented",
+    "bg": "bag",
+    "cl": "coat",
+    "cl_from_augmented": "augmented to coat",
+    "stranger": "somebody else",
+}
 # Okabe and Ito: told apart without red and green.
 COLOURS = {
     "pretraining": ("#000000", "x"),
@@ -54,7 +65,9 @@ Record = dict[str, Any]
 
 def main() -> None:
     """Prints everything."""
-    write(__doc__, HERE, everything, plots)
+    drawn = {name: f"{REFERENCE}-seed0/{name}.png" for name in PICTURES}
+    runs = "runs/selective_fusion_study"
+    write(__doc__, HERE, everything, plots, runs=runs, drawn=drawn)
 
 
 def everything(records: list[Record]) -> Iterator[str]:
@@ -65,6 +78,7 @@ def everything(records: list[Record]) -> Iterator[str]:
     yield from by_view(records)
     yield from quality(records)
     yield from classifiers(records)
+    yield from wear(records)
     for study in dict.fromkeys(job.study for job in jobs()):
         if study not in ("main", "bases"):
             yield from one_seed(records, study)
@@ -262,6 +276,24 @@ def classifiers(records: list[Record]) -> Iterator[str]:
         yield "\n### Classifiers of views: accuracy on the target's test people\n"
         yield "Balanced: the mean of front and back and of the other views.\n"
         yield from table(["base", "steps", "balanced", "0°", "180°"], lines)
+
+
+def wear(records: list[Record]) -> Iterator[str]:
+    """How far other clothes are, drawn and worn."""
+    found = [one for one in records if one["wear"] and one["seed"] == 0]
+    order = main_names(records)
+    lines = []
+    for one in sorted(found, key=lambda one: order.index(one["row"])):
+        cells = [f"{one['wear'][name]:.3f}" for name in (*WEAR, "towards_cl")]
+        lines.append([f"`{one['row']}`", *cells])
+    if lines:
+        yield "\n### Clothes: cosine distance from a usual walk (1 seed)\n"
+        yield (
+            "Test people, same person and same side but for the last; the augmentation "
+            "always on. Direction: the cosine between where the augmentation moves a "
+            "walk and where the coat is.\n"
+        )
+        yield from table(["row", *WEAR.values(), "direction"], lines)
 
 
 def one_seed(records: list[Record], study: str) -> Iterator[str]:

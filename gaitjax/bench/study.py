@@ -20,6 +20,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from gaitjax.data.index import Index
+from gaitjax.data.records import Split
 from gaitjax.files import write_atomically
 
 Command = Callable[[Any], list[str]]
@@ -136,3 +140,32 @@ def spent(folder: pathlib.Path, more: float = 0.0) -> float:
     if more:
         write_atomically(path, json.dumps(total))
     return total
+
+
+@dataclasses.dataclass(frozen=True)
+class ChangedSplit:
+    """A split whose silhouettes are changed as they are read, each record always alike.
+
+    Has what embedding and searching ask of a `Split`. change(rng, frames u8[t, h, w])
+    -> frames.
+    """
+
+    split: Split
+    change: Callable[[np.random.Generator, np.ndarray], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        record = self.split[row]
+        rng = np.random.default_rng((0, row))
+        return record | {"sils": self.change(rng, record["sils"])}
+
+    @property
+    def index(self) -> Index:
+        """The labels."""
+        return self.split.index
+
+    def with_keys(self, keys: Sequence[str]) -> ChangedSplit:
+        """The same split, decoding other modalities."""
+        return dataclasses.replace(self, split=self.split.with_keys(keys))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import shutil
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -21,18 +23,19 @@ def write(
     everything: Callable[[list[Record]], Iterable[str]],
     plots: Callable[[list[Record]], Iterable[tuple[str, Figure]]],
     kind: str = "run",
-    **paths: str,
-) -> tuple[argparse.Namespace, str]:
+    runs: str = "",
+    drawn: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """A study's command line: prints the lines, saves the plots beside the records.
 
     doc: its help. folder: of the study; --results names another file of records. kind:
-    what a record is of. paths: further options that are paths, with their defaults.
-    Returns the options, and what names of pictures end with.
+    what a record is of. runs, drawn: pictures that runs have drawn, by the name they
+    get here, with their places in the folder of runs; --runs is that folder.
     """
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--results", type=pathlib.Path, default=folder / "results.json")
-    for name, default in paths.items():
-        parser.add_argument(f"--{name}", type=pathlib.Path, default=default)
+    if drawn:
+        parser.add_argument("--runs", type=pathlib.Path, default=runs)
     options = parser.parse_args()
     path = options.results
     records = json.loads(path.read_text()) if path.exists() else []
@@ -45,7 +48,11 @@ def write(
     suffix = path.stem.removeprefix("results")
     for name, figure in plots(records):
         figure.savefig(path.parent / f"{name}{suffix}.png", dpi=110)
-    return options, suffix
+    for name, place in drawn.items():
+        if (options.runs / place).exists():
+            shutil.copy(options.runs / place, path.parent / f"{name}{suffix}.png")
+        else:
+            print(f"\nNo {name}.png: {options.runs / place} is not there (--runs).")
 
 
 def paired(values: Mapping[int, float], rival: Mapping[int, float]) -> list[float]:

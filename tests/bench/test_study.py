@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 
 from gaitjax.bench import study
@@ -52,3 +53,31 @@ def test_seconds_add_up(tmp_path):
     assert study.spent(tmp_path) == 0
     study.spent(tmp_path, 2.0)
     assert study.spent(tmp_path, 1.5) == 3.5 == study.spent(tmp_path)
+
+
+class Stored:
+    """As much of a split as changing it asks for."""
+
+    index = "labels"
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, row):
+        return {"sils": np.full((2, 4, 4), row, np.uint8), "joints": "kept"}
+
+    def with_keys(self, keys):
+        return {"only": keys}
+
+
+def test_a_record_is_always_changed_alike():
+    def change(rng, sils):
+        return sils + rng.integers(100, size=sils.shape, dtype=np.uint8)
+
+    split = study.ChangedSplit(Stored(), change)
+    assert len(split) == 2 and split.index == "labels"
+    np.testing.assert_array_equal(split[1]["sils"], split[1]["sils"])
+    assert np.ptp(split[0]["sils"]) > 50 and split[1]["joints"] == "kept"
+    assert (split[0]["sils"] + 1 != split[1]["sils"]).any()  # a draw of its own
+    other = split.with_keys(("sils",))
+    assert other.split == {"only": ("sils",)} and other.change is change

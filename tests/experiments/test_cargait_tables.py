@@ -228,12 +228,12 @@ def test_command_line(tables, records, tmp_path, monkeypatch, capsys):
     path.write_text(json.dumps(records))
     tables.main()
     out = capsys.readouterr().out
-    assert "63.3 ± 4.0" in out and "No rank rows: " in out
+    assert "63.3 ± 4.0" in out and "No ranks.png: " in out
     drawn = runs / "gaitbase-gait3d-seed0" / "cargait" / "ranks.png"
     drawn.parent.mkdir(parents=True)
     drawn.write_bytes(b"a picture")
     tables.main()
-    assert "No rank rows" not in capsys.readouterr().out
+    assert "No ranks.png" not in capsys.readouterr().out
     pictures = {picture.name for picture in tmp_path.glob("*.png")}
     assert pictures == {"depths_x.png", "lists_x.png", "strips_x.png", "ranks_x.png"}
     assert (tmp_path / "ranks_x.png").read_bytes() == b"a picture"

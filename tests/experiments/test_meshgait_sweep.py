@@ -92,32 +92,6 @@ def test_spoilt_silhouettes(sweep):
     assert (sils == 255).all()  # a copy was spoilt
 
 
-class Stored:
-    """As much of a split as spoiling asks for."""
-
-    index = "labels"
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, row):
-        return {"sils": np.full((2, 4, 4), row, np.uint8), "joints": "kept"}
-
-    def with_keys(self, keys):
-        return {"only": keys}
-
-
-def test_a_record_is_always_spoilt_alike(sweep):
-    look = sys.modules["look"]
-    split = look.SpoiltSplit(Stored(), look.noise, 0.5)
-    assert len(split) == 2 and split.index == "labels"
-    np.testing.assert_array_equal(split[1]["sils"], split[1]["sils"])
-    assert split[1]["joints"] == "kept"
-    assert set(np.unique(split[0]["sils"])) == {0, 255}
-    other = split.with_keys(("sils",))
-    assert other.split == {"only": ("sils",)} and other.strength == 0.5
-
-
 def test_distances_leave_out_frames_without_labels(sweep):
     found = jnp.zeros((2, 3, 2, 3))
     wanted = np.zeros((2, 3, 2, 3), np.float32)

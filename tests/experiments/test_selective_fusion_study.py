@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from gaitjax.data.index import Index
 from gaitjax.run import check_config
 from gaitjax.runtime.metrics_log import MetricsLog
 
@@ -19,17 +20,24 @@ def load(name):
     """A file of the study, which finds jobs.py beside itself."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
-        patch.delitem(sys.modules, "jobs", raising=False)
+        for other in ("jobs", "look"):
+            patch.delitem(sys.modules, other, raising=False)
         spec = importlib.util.spec_from_file_location(f"sf_{name}", FOLDER / name)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         yield module
-        sys.modules.pop("jobs", None)
+        for other in ("jobs", "look"):
+            sys.modules.pop(other, None)
 
 
 @pytest.fixture(scope="module")
 def sweep():
     yield from load("sweep.py")
+
+
+@pytest.fixture(scope="module")
+def look():
+    yield from load("look.py")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +113,50 @@ def test_accuracy_of_views(sweep):
     }
 
 
+def test_distances_of_clothes(look):
+    people = ["a", "a", "a", "a", "b", "b"]
+    index = Index(
+        subject=np.array(people),
+        condition=np.array(["nm-01", "nm-02", "bg-01", "cl-01", "nm-01", "nm-01"]),
+        view=np.array(["000"] * 5 + ["090"]),
+        take=np.array(["0"] * 6),
+        num_frames=np.ones(6, np.int32),
+    )
+    degrees = np.array([0, 0, 60, 90, 180, 0])
+    x = np.stack([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))], 1)
+    moved = np.deg2rad([30, 30, 180, 0])  # the usual walks, of the augmentation
+    y = np.stack([np.cos(moved), np.sin(moved)], 1)
+    found = look.distances(x, y, index)
+    # Of b, seen from the other side, there is nobody to compare with.
+    aug = 1 - np.cos(np.pi / 6)
+    expected = {"augmented": aug / 2, "again": 0.0, "bg": 0.5, "cl": 1.0}
+    expected |= {"cl_from_augmented": 0.5, "stranger": 2.0}
+    # From (1, 0) to (cos 30, 1/2), and to (0, 1).
+    expected["towards_cl"] = (1 - np.cos(np.pi / 6) + 0.5) / np.sqrt(
+        2 * (aug**2 + 0.25)
+    )
+    assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-9)
+    assert set(found) == set(expected)
+
+
+def test_right_is_what_most_of_a_cluster_are(look):
+    labels = np.array([0, 0, 0, 1, -1, 1, 1])
+    subject = np.array(["a", "a", "b", "b", "b", "b", "c"])
+    found = look.rightly(labels, subject)
+    assert found.tolist() == [True, True, False, True, False, True, False]
+
+
+def test_always_in_other_clothes(look):
+    frames = np.zeros((2, 64, 44), np.uint8)
+    frames[:, 10:60, 12:32] = 255
+    drawn = [look.dressed(np.random.default_rng(i), frames, 0) for i in range(5)]
+    assert all((one != frames).any() for one in drawn)
+    again = look.dressed(np.random.default_rng(0), frames, 0)
+    np.testing.assert_array_equal(again, drawn[0])
+    other = look.dressed(np.random.default_rng(0), frames, 1)
+    assert (other != drawn[0]).any()
+
+
 def test_what_is_kept_of_results(sweep, tmp_path):
     pair = {"protocol": "casia_b", "views": ["000", "090"]}
     results = {
@@ -149,6 +201,7 @@ def make_record(tables, name, first, rounds=None, **changed):
         },
         "rounds": {} if rounds is None else {"nmi": rounds, "clusters": [[0, 9.0]]},
         "accuracy": {},
+        "wear": {},
         **changed,
     }
 
@@ -160,12 +213,13 @@ def records(tables):
     def one(*args, **changed):
         return make_record(tables, *args, **changed)
 
+    worn = dict.fromkeys((*tables.WEAR, "towards_cl"), 0.5)
     told = {"000": 90.0, "090": 100.0, "balanced": 95.0}
     return [
-        one("pretraining", 30.0),
+        one("pretraining", 30.0, wear=worn | {"bg": 0.25}),
         one("views", 0.0, scores={}, views={}, accuracy=told, steps=150),
         one("both-seed2", 64.0, [[0, 0.5], [60, 0.9]]),
-        one("both-seed0", 60.0, [[0, 0.3], [60, 0.7]]),
+        one("both-seed0", 60.0, [[0, 0.3], [60, 0.7]], wear=worn),
         one("both-seed1", 62.0, [[0, 0.4]]),
         one("baseline-seed1", 63.0),
         one("baseline-seed0", 55.0),
@@ -194,6 +248,13 @@ def test_main_rows(tables, records):
     change = section(tables, records, "Rank-1 against `baseline`")
     assert list(change) == ["`both`"]
     assert change["`both`"]["CL"] == "+2.0 ± 4.2, 1 of 2"
+
+
+def test_clothes(tables, records):
+    found = section(tables, records, "Clothes")
+    assert list(found) == ["`pretraining`", "`both`"]
+    assert found["`pretraining`"]["bag"] == "0.250"
+    assert found["`both`"]["coat"] == found["`both`"]["direction"] == "0.500"
 
 
 def test_views(tables, records):
