@@ -9,7 +9,6 @@ missing is named at the end.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import statistics
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ from jobs import BACKBONES, DEPTH, DEPTHS, TWINS, Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gaitjax.bench.tables import gain, listed, paired, shown, table, write
+from gaitjax.bench import charts
+from gaitjax.bench.tables import gain, listed, paired, shown, table, warnings, write
 
 HERE = pathlib.Path(__file__).parent
 NAMES = {"gaitbase": "GaitBase", "gaitset": "GaitSet", "deepgaitv2": "DeepGaitV2"}
@@ -140,22 +140,13 @@ def preface(records: list[Record]) -> Iterator[str]:
         "view left out, then the mean over pairs. On the twin of Gait3D Rank-1 of all "
         "probes in the one gallery (protocol `gait3d`)."
     )
-    if any(record["variant"] == "tiny" for record in records):
-        yield "\n**Tiny runs: these figures mean nothing.**"
-    plan = {job.name: job for job in jobs()}
-    old = [
-        one["name"]
-        for one in records
-        if one["name"] not in plan or asked(plan[one["name"]]) != asked_of(one)
-    ]
-    if old:
-        yield f"\n**Not what jobs.py has under these names now**: {listed(old)}."
+    yield from warnings(records, jobs(), asked, asked_of)
 
 
 def asked(job: Job) -> list[Any]:
-    """What a job is, as JSON gives it back."""
+    """What a job is."""
     twin = TWINS[job.twin]
-    return json.loads(json.dumps([job.rows, twin.steps, twin.args]))
+    return [job.rows, twin.steps, twin.args]
 
 
 def asked_of(record: Record) -> list[Any]:
@@ -355,22 +346,16 @@ def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
         yield "strips", strip_matrices(drawn)
 
 
-def two_panels(label: str) -> tuple[Figure, dict[str, Axes]]:
+def by_twin(label: str) -> tuple[Figure, dict[str, Axes]]:
     """A panel per twin."""
-    figure = Figure((8.6, 3.4), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for axes, twin in zip(panels, TWINS, strict=True):
-        axes.set_title(TITLES[twin], fontsize=9)
-        axes.set_xlabel(label)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+    figure, panels = charts.panels([TITLES[twin] for twin in TWINS], 3.4, label)
     panels[0].set_ylabel("Rank-1, %")
     return figure, dict(zip(TWINS, panels, strict=True))
 
 
 def depth_curves(records: list[Record]) -> Figure:
     """The K curve: a line of means per backbone, a point per seed."""
-    figure, panels = two_panels("K (1 is the initial list)")
+    figure, panels = by_twin("K (1 is the initial list)")
     for twin, backbone in there(records):
         found = by_depth(records, twin, backbone)
         colour, marker = STYLES[backbone]
@@ -384,13 +369,13 @@ def depth_curves(records: list[Record]) -> Figure:
         ticks = sorted({1, DEPTH, *DEPTHS})
         axes.set_xticks(ticks, map(str, ticks))
         axes.minorticks_off()
-    legend_below(figure, panels)
+    charts.legend_below(figure, panels.values())
     return figure
 
 
 def list_curves(records: list[Record]) -> Figure:
     """The v curve: one base of each twin, one seed."""
-    figure, panels = two_panels("v, length of the training lists (one seed)")
+    figure, panels = by_twin("v, length of the training lists (one seed)")
     backbone = BACKBONES[0]
     colour, marker = STYLES[backbone]
     for twin, axes in panels.items():
@@ -404,18 +389,8 @@ def list_curves(records: list[Record]) -> Figure:
         initial = by_seed(records, twin, backbone, "cargait", "initial")
         if 0 in initial:
             axes.axhline(initial[0], color="black", lw=0.8, ls="--", label="initial")
-    legend_below(figure, panels)
+    charts.legend_below(figure, panels.values())
     return figure
-
-
-def legend_below(figure: Figure, panels: dict[str, Axes]) -> None:
-    """One for both panels, a line per label."""
-    found = {}
-    for axes in panels.values():
-        handles, labels = axes.get_legend_handles_labels()
-        found |= dict(zip(labels, handles, strict=True))
-    place = "outside lower center"
-    figure.legend(found.values(), found, loc=place, ncols=len(found), frameon=False)
 
 
 def strip_matrices(records: list[Record]) -> Figure:

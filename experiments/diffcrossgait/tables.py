@@ -8,7 +8,6 @@ Prints Markdown and writes phases.png, elevation.png and singles.png beside the 
 
 from __future__ import annotations
 
-import json
 import pathlib
 import statistics
 from collections.abc import Iterator
@@ -19,7 +18,18 @@ from jobs import Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gaitjax.bench.tables import gain, listed, missing, paired, shown, table, write
+from gaitjax.bench import charts
+from gaitjax.bench.tables import (
+    gain,
+    listed,
+    missing,
+    paired,
+    rows_of,
+    shown,
+    table,
+    warnings,
+    write,
+)
 from gaitjax.retrieval import protocols
 
 HERE = pathlib.Path(__file__).parent
@@ -66,8 +76,6 @@ PUBLISHED = {
         "points": "11.9",
     },
 }
-# Okabe and Ito: told apart without red and green.
-BLUE, ORANGE, GREEN, BAND = "#0072b2", "#d55e00", "#009e73", "#8888884d"
 
 Record = dict[str, Any]
 
@@ -102,11 +110,9 @@ def planned(records: list[Record], *studies: str) -> list[Job]:
     return [job for job in found if not studies or job.study in studies]
 
 
-def rows_of(records: list[Record], *studies: str) -> list[str]:
-    """Rows with a finished run, in the order of jobs.py."""
-    there = {record["row"] for record in records}
-    rows = dict.fromkeys(job.row for job in planned(records, *studies))
-    return [row for row in rows if row in there]
+def finished(records: list[Record], *studies: str) -> list[str]:
+    """Rows of some studies with a finished run, in the order of jobs.py."""
+    return rows_of(records, planned(records, *studies))
 
 
 def by_seed(
@@ -141,15 +147,12 @@ def preface(records: list[Record]) -> Iterator[str]:
         f"{' and '.join(map(str, steps)) or 'no'} steps in the main rows. Percent; "
         "mean ± standard deviation over training seeds."
     )
-    plan = {job.name: job for job in planned(records)}
-    old = [
-        one["name"]
-        for one in records
-        if one["name"] not in plan
-        or json.loads(json.dumps(plan[one["name"]].changes)) != one["changes"]
-    ]
-    if old:
-        yield f"\n**Not what jobs.py has under these names now**: {listed(old)}."
+    yield from warnings(
+        records,
+        planned(records),
+        lambda job: dict(job.changes),
+        lambda one: one["changes"],
+    )
 
 
 def conditions(records: list[Record], direction: str) -> Iterator[str]:
@@ -158,7 +161,7 @@ def conditions(records: list[Record], direction: str) -> Iterator[str]:
     yield f"\n### Rank-1, {DIRECTIONS[direction]} (`{direction}`), Euclidean\n"
     head = ["row", "seeds", *names, "Rank-5 Overall"]
     lines = []
-    for row in rows_of(records, *REPEATED):
+    for row in finished(records, *REPEATED):
         figures = [by_seed(records, row, direction, name) for name in names]
         figures.append(by_seed(records, row, direction, metric="rank-5"))
         published = PUBLISHED[direction].get(row, "")
@@ -182,7 +185,7 @@ def cosine(records: list[Record]) -> Iterator[str]:
     head, lines, found = ["row", "seeds"], [], []
     for metric in RANKS:
         head += [f"{metric.capitalize()}, {name}" for name in SHORT.values()]
-    for row in rows_of(records, *REPEATED):
+    for row in finished(records, *REPEATED):
         figures = [
             by_seed(records, row, direction, metric=metric, distance="cosine")
             for metric in RANKS
@@ -195,7 +198,7 @@ def cosine(records: list[Record]) -> Iterator[str]:
     if lines:
         yield "\n### The same by cosine, Overall\n"
         yield from table(head, lines)
-    left = [row for row in rows_of(records, *REPEATED) if row not in found]
+    left = [row for row in finished(records, *REPEATED) if row not in found]
     if left:
         yield f"\nNot searched by cosine: {listed(left)}."
 
@@ -207,7 +210,7 @@ def differences(records: list[Record]) -> Iterator[str]:
     usual = {job.row for job in planned(records) if job.study != "plug-in"}
     usual -= {one["row"] for one in records if "train.steps" in one["changes"]}
     lines = []
-    for row in rows_of(records):
+    for row in finished(records):
         if row in usual - {"endpoint"}:
             cells = [gain(against(records, row, "endpoint", at, c)) for c, at in asked]
             lines.append([f"`{row}`", *cells])
@@ -234,7 +237,7 @@ def against(
 def one_seed(records: list[Record], study: str) -> Iterator[str]:
     """The rows of an ablation beside what they change."""
     base = REFERENCE.get(study, "full")
-    rows = [row for row in rows_of(records, study) if row != base]
+    rows = [row for row in finished(records, study) if row != base]
     first = [base] if any(record["row"] == base for record in records) else []
     head = ["row, seed 0"]
     for direction, name in SHORT.items():
@@ -277,7 +280,7 @@ def plug_in(records: list[Record]) -> Iterator[str]:
     head = ["row", "seeds"]
     head += [f"{metric.capitalize()} {c}, {SHORT[at]}" for at, c, metric in asked]
     lines, found = [], {}
-    for row in rows_of(records, "plug-in"):
+    for row in finished(records, "plug-in"):
         found[row] = [by_seed(records, row, *one) for one in asked]
         cells = [shown(figure.values()) for figure in found[row]]
         lines.append([f"`{row}`", str(max(map(len, found[row]))), *cells])
@@ -304,7 +307,7 @@ def elevated(
         for record in records
         if record["elevations"]
     }
-    return {row: found[row] for row in rows_of(records) if found.get(row)}
+    return {row: found[row] for row in finished(records) if found.get(row)}
 
 
 def elevations(records: list[Record]) -> Iterator[str]:
@@ -324,7 +327,7 @@ def cost(records: list[Record]) -> Iterator[str]:
     """Wall time, which says little where the machine was shared."""
     yield "\n### Cost\n"
     lines = []
-    for row in rows_of(records):
+    for row in finished(records):
         runs = [record for record in records if record["row"] == row]
         medians = [
             statistics.median(run[key] for run in runs)
@@ -349,75 +352,53 @@ def cost(records: list[Record]) -> Iterator[str]:
 
 def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
     """Those that there is something for, by name."""
-    if main_rows := rows_of(records, *REPEATED):
+    if main_rows := finished(records, *REPEATED):
         yield "phases", phases(records, main_rows)
     studies = {job.study for job in planned(records)} - {*NOT_SINGLE, *REFERENCE}
-    if rows := rows_of(records, *studies):
+    if rows := finished(records, *studies):
         yield "singles", singles(records, rows)
     if any(record["elevations"] for record in records):
         yield "elevation", elevation(records)
 
 
-def two_panels(height: float, label: str) -> tuple[Figure, dict[str, Axes]]:
+def both_ways(height: float, label: str) -> tuple[Figure, dict[str, Axes]]:
     """A panel per direction, with common axes."""
-    figure = Figure((8.6, height), layout="constrained")
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axes, name in zip(panels, DIRECTIONS.values(), strict=True):
-        axes.set_title(name, fontsize=10)
-        axes.set_xlabel(label)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+    titles = list(DIRECTIONS.values())
+    figure, panels = charts.panels(titles, height, label, alike=True)
     return figure, dict(zip(DIRECTIONS, panels, strict=True))
 
 
 def phases(records: list[Record], rows: list[str]) -> Figure:
-    """Main rows: a point per seed, a bar for their mean."""
-    figure, panels = two_panels(1.4 + 0.34 * len(rows), "Rank-1 Overall, %")
+    """Main rows."""
+    figure, panels = both_ways(1.4 + 0.34 * len(rows), "Rank-1 Overall, %")
     for direction, axes in panels.items():
-        for at, row in enumerate(rows):
-            values = list(by_seed(records, row, direction).values())
-            axes.scatter(
-                values, [at] * len(values), s=28, color=BLUE, alpha=0.7, label="a seed"
-            )
-            if values:
-                mean = statistics.fmean(values)
-                axes.plot(
-                    [mean, mean],
-                    [at - 0.3, at + 0.3],
-                    color=ORANGE,
-                    lw=2.5,
-                    label="mean",
-                )
-        name_rows(axes, rows)
-    legend_below(figure, panels)
+        values = {row: by_seed(records, row, direction).values() for row in rows}
+        charts.seeds(axes, values)
+    charts.legend_below(figure, panels.values())
     return figure
 
 
 def singles(records: list[Record], rows: list[str]) -> Figure:
     """One-seed rows less seed 0 of `full`, and where its other seeds lie."""
     label = "Rank-1 Overall less that of full, seed 0, points"
-    figure, panels = two_panels(1.6 + 0.25 * len(rows), label)
+    figure, panels = both_ways(1.6 + 0.25 * len(rows), label)
     for direction, axes in panels.items():
-        for at, row in enumerate(rows):
-            change = to_seed_0(records, row, "full", direction)
-            if change is not None:
-                axes.plot([0, change], [at, at], color=BLUE, lw=1.2)
-                axes.scatter([change], [at], s=28, color=BLUE, label="a row, 1 seed")
         full = by_seed(records, "full", direction)
-        if 0 in full:
-            low, high = (end(full.values()) - full[0] for end in (min, max))
-            label = f"range of the {len(full)} seeds of full"
-            axes.axvspan(low, high, color=BAND, lw=0, label=label)
-        axes.axvline(0, color="black", lw=0.8, zorder=1)
-        name_rows(axes, rows)
-    legend_below(figure, panels)
+        apart = [value - full[0] for value in full.values()] if 0 in full else []
+        found = {row: to_seed_0(records, row, "full", direction) for row in rows}
+        charts.changes(axes, found, apart, "full")
+    charts.legend_below(figure, panels.values())
     return figure
 
 
 def elevation(records: list[Record]) -> Figure:
     """A line per tilted network."""
-    figure, panels = two_panels(3.4, "elevation of the cameras, degrees")
-    styles = {"endpoint": (GREEN, "s"), "full": (BLUE, "o"), "no_axial": (ORANGE, "^")}
+    figure, panels = both_ways(3.4, "elevation of the cameras, degrees")
+    styles = {
+        "endpoint": (charts.GREEN, "s"),
+        "full": (charts.BLUE, "o"),
+        "no_axial": (charts.ORANGE, "^"),
+    }
     for direction, axes in panels.items():
         for row, points in elevated(records, direction).items():
             colour, marker = styles.get(row, ("black", "x"))
@@ -426,30 +407,8 @@ def elevation(records: list[Record]) -> Figure:
             axes.set_xticks([at for at, _ in points])
     panels["sils>ranges"].set_ylabel("Rank-1 Overall, %")
     panels["sils>ranges"].set_ylim(bottom=0)
-    legend_below(figure, panels)
+    charts.legend_below(figure, panels.values())
     return figure
-
-
-def name_rows(axes: Axes, rows: list[str]) -> None:
-    """First row on top."""
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-
-
-def legend_below(figure: Figure, panels: dict[str, Axes]) -> None:
-    """One for both panels, a line per label."""
-    found = {}
-    for axes in panels.values():
-        handles, labels = axes.get_legend_handles_labels()
-        found |= dict(zip(labels, handles, strict=True))
-    if found:
-        figure.legend(
-            found.values(),
-            found,
-            loc="outside lower center",
-            ncols=len(found),
-            frameon=False,
-        )
 
 
 if __name__ == "__main__":

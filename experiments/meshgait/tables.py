@@ -8,24 +8,26 @@ file (results_tiny.json: main_tiny.png, ...). Runs that are missing are named la
 
 from __future__ import annotations
 
-import json
 import pathlib
 import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jobs import CHANGED, CLIP, SIDE, TWINS, Job, jobs
-from matplotlib.axes import Axes
+from jobs import CHANGED, CLIP, SIDE, TWINS, jobs
 from matplotlib.figure import Figure
 
+from gaitjax.bench import charts
 from gaitjax.bench.tables import (
+    by_seed,
     costs,
     gain,
-    listed,
+    mean_curve,
     missing,
     paired,
+    rows_of,
     shown,
     table,
+    warnings,
     write,
 )
 
@@ -55,7 +57,6 @@ KINDS = {
     "occlusion": ("occlusion of test silhouettes", "share of the height hidden"),
     "frames": ("as many frames of test clips", "frames of a test clip"),
 }
-BLUE, ORANGE, BAND = "#0072b2", "#d55e00", "#8888884d"
 
 Record = dict[str, Any]
 
@@ -85,19 +86,9 @@ def everything(records: list[Record]) -> Iterator[str]:
 # Arithmetic.
 
 
-def rows_of(records: list[Record], *studies: str) -> list[str]:
-    """Rows with a finished run, in the order of jobs.py."""
-    there = {record["row"] for record in records}
-    rows = dict.fromkeys(job.row for job in jobs() if job.study in studies)
-    return [row for row in rows if row in there]
-
-
-def by_seed(
-    records: list[Record], row: str, value: Callable[[Record], float | None]
-) -> dict[int, float]:
-    """{seed: figure} of a row, seeds without it left out."""
-    found = {one["seed"]: value(one) for one in records if one["row"] == row}
-    return {seed: found[seed] for seed in sorted(found) if found[seed] is not None}
+def finished(records: list[Record], *studies: str) -> list[str]:
+    """Rows of some studies with a finished run, in the order of jobs.py."""
+    return rows_of(records, (job for job in jobs() if job.study in studies))
 
 
 def rank(k: int) -> Callable[[Record], float | None]:
@@ -139,27 +130,15 @@ def preface(records: list[Record]) -> Iterator[str]:
         "all views (`oumvlp_all_views`). Errors: mean distance of a point of the test "
         "split, as seen from the pelvis; n/a where no label was learnt."
     )
-    if any(record["variant"] == "tiny" for record in records):
-        yield "\n**Tiny runs: these figures mean nothing.**"
-    plan = {job.name: job for job in jobs()}
-    old = [
-        one["name"]
-        for one in records
-        if one["name"] not in plan or asked(plan[one["name"]]) != one["changes"]
-    ]
-    if old:
-        yield f"\n**Not what jobs.py has under these names now**: {listed(old)}."
-
-
-def asked(job: Job) -> dict[str, Any]:
-    """What a job changes, as JSON gives it back."""
-    return json.loads(json.dumps(dict(job.changes)))
+    yield from warnings(
+        records, jobs(), lambda job: dict(job.changes), lambda one: one["changes"]
+    )
 
 
 def main_rows(records: list[Record]) -> Iterator[str]:
     """The method, its branches, its rivals."""
     lines = []
-    for row in rows_of(records, "main"):
+    for row in finished(records, "main"):
         found = [by_seed(records, row, fn) for fn in figures().values()]
         cells = [shown(one.values()) for one in found]
         lines.append([f"`{row}`", str(len(found[0])), *cells])
@@ -172,7 +151,7 @@ def differences(records: list[Record]) -> Iterator[str]:
     """Main rows against the 2D branch alone, and against the method."""
     rivals = ("2d", "unsupervised", "concat")
     lines = []
-    for row in rows_of(records, "main"):
+    for row in finished(records, "main"):
         values = by_seed(records, row, rank(1))
         others = (by_seed(records, rival, rank(1)) for rival in rivals)
         cells = [gain(paired(values, other)) for other in others]
@@ -189,11 +168,11 @@ def over_training(records: list[Record]) -> Iterator[str]:
     """Of main rows at a few steps: errors on training clips, Rank-1 of the test."""
     names = {"Rank-1": "NM/rank-1", **{f"{x}, mm": f"{x}/error_mm" for x in ERRORS}}
     lines = []
-    for row in rows_of(records, "main"):
+    for row in finished(records, "main"):
         for title, name in names.items():
-            curve = mean_curve(records, row, name)
-            chosen = [round(i * (len(curve) - 1) / 4) for i in range(5)]
-            points = [curve[i] for i in dict.fromkeys(chosen)] if curve else []
+            found = curve(records, row, name)
+            chosen = [round(i * (len(found) - 1) / 4) for i in range(5)]
+            points = [found[i] for i in dict.fromkeys(chosen)] if found else []
             if points:
                 text = ", ".join(f"{step:g}: {value:.1f}" for step, value in points)
                 lines.append([f"`{row}`", title, text])
@@ -203,17 +182,10 @@ def over_training(records: list[Record]) -> Iterator[str]:
         yield from table(["row", "figure", "step: value"], lines)
 
 
-def mean_curve(records: list[Record], row: str, name: str) -> list[tuple[float, float]]:
-    """[(step, mean over seeds)] of steps that every run of the row has."""
-    curves = [
-        dict(map(tuple, one["training"][name]))
-        for one in records
-        if one["row"] == row and name in one["training"]
-    ]
-    if not curves:
-        return []
-    steps = sorted(set.intersection(*map(set, curves)))
-    return [(step, statistics.fmean(one[step] for one in curves)) for step in steps]
+def curve(records: list[Record], row: str, name: str) -> list[tuple[float, float]]:
+    """[(step, mean over seeds)] of a figure over training."""
+    runs = [one["training"] for one in records if one["row"] == row]
+    return mean_curve(run[name] for run in runs if name in run)
 
 
 def view_figures(records: list[Record], row: str) -> dict[str, dict[str, list[float]]]:
@@ -236,7 +208,7 @@ def by_view(records: list[Record]) -> Iterator[str]:
     )
     for title in ("Rank-1", "joints, mm"):
         lines = []
-        for row in rows_of(records, "main"):
+        for row in finished(records, "main"):
             found = view_figures(records, row)[title]
             if found:
                 means = {v: statistics.fmean(found[v]) for v in views if v in found}
@@ -250,7 +222,7 @@ def by_view(records: list[Record]) -> Iterator[str]:
 
 def one_seed(records: list[Record], study: str) -> Iterator[str]:
     """The rows of an ablation beside what they change."""
-    rows = rows_of(records, study)
+    rows = finished(records, study)
     beside = BESIDE.get(study, [("the recipe", REFERENCE)])
     named = [(f"`{row}` ({text})", row) for text, row in beside]
     named += [(f"`{row}`", row) for row in rows]
@@ -316,7 +288,7 @@ def changed_curves(
             clean = rank(1)(record) if kind != "frames" else None
             points |= {} if clean is None else {0.0: clean}
             found[record["row"]] = sorted(points.items())
-    return {row: found[row] for row in rows_of(records, "main") if row in found}
+    return {row: found[row] for row in finished(records, "main") if row in found}
 
 
 def changed(records: list[Record], kind: str) -> Iterator[str]:
@@ -337,7 +309,7 @@ def changed(records: list[Record], kind: str) -> Iterator[str]:
 
 def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
     """Those that there is something for, by name."""
-    rows = rows_of(records, "main")
+    rows = finished(records, "main")
     if rows:
         yield "main", seeds(records, rows)
         yield "training", curves(records, rows)
@@ -346,19 +318,8 @@ def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
     if any(changed_curves(records, kind) for kind in CHANGED):
         yield "changed", changed_panels(records)
     studies = {job.study for job in jobs()} - {"main", "twins"}
-    if single := rows_of(records, *studies):
+    if single := finished(records, *studies):
         yield "singles", singles(records, single)
-
-
-def panels_of(height: float, *titles: str) -> tuple[Figure, list[Axes]]:
-    """Side by side."""
-    figure = Figure((8.6, height), layout="constrained")
-    panels = list(figure.subplots(1, len(titles)))
-    for axes, title in zip(panels, titles, strict=True):
-        axes.set_title(title, fontsize=10)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, panels
 
 
 def style(row: str) -> dict[str, str]:
@@ -368,44 +329,34 @@ def style(row: str) -> dict[str, str]:
 
 
 def seeds(records: list[Record], rows: list[str]) -> Figure:
-    """A point per seed, a bar for their mean."""
+    """Of recognition and of bodies."""
     titles = ("Rank-1, %", "joint error, mm")
-    figure, panels = panels_of(1.4 + 0.34 * len(rows), *titles)
+    figure, panels = charts.panels(titles, 1.4 + 0.34 * len(rows))
     for axes, fn in zip(panels, (rank(1), error("joints")), strict=True):
-        for at, row in enumerate(rows):
-            values = list(by_seed(records, row, fn).values())
-            axes.scatter(
-                values, [at] * len(values), s=28, color=BLUE, alpha=0.7, label="a seed"
-            )
-            if values:
-                mean = statistics.fmean(values)
-                ends = [at - 0.3, at + 0.3]
-                axes.plot([mean, mean], ends, color=ORANGE, lw=2.5, label="mean")
-        axes.set_yticks(range(len(rows)), rows)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-    legend_below(figure, panels)
+        charts.seeds(axes, {row: by_seed(records, row, fn).values() for row in rows})
+    charts.legend_below(figure, panels)
     return figure
 
 
 def curves(records: list[Record], rows: list[str]) -> Figure:
     """Means over seeds against steps."""
     titles = ("joint error of training clips, mm", "Rank-1 of the test, %")
-    figure, panels = panels_of(3.4, *titles)
+    figure, panels = charts.panels(titles, 3.4)
     for axes, name in zip(panels, ("joints/error_mm", "NM/rank-1"), strict=True):
         for row in rows:
-            points = mean_curve(records, row, name)
+            points = curve(records, row, name)
             if points:
                 axes.plot(*zip(*points, strict=True), ms=4, **style(row))
         axes.set_xlabel("steps")
         axes.set_ylim(bottom=0)
-    legend_below(figure, panels)
+    charts.legend_below(figure, panels)
     return figure
 
 
 def views(records: list[Record], rows: list[str]) -> Figure:
     """Against the probe's view."""
     titles = ("Rank-1, %", "joint error, mm")
-    figure, panels = panels_of(3.4, *titles)
+    figure, panels = charts.panels(titles, 3.4)
     for axes, name in zip(panels, ("Rank-1", "joints, mm"), strict=True):
         for row in rows:
             found = view_figures(records, row)[name]
@@ -413,60 +364,34 @@ def views(records: list[Record], rows: list[str]) -> Figure:
             if points:
                 axes.plot(*zip(*points, strict=True), ms=4, **style(row))
         axes.set_xlabel("view of the probe, degrees")
-    legend_below(figure, panels)
+    charts.legend_below(figure, panels)
     return figure
 
 
 def changed_panels(records: list[Record]) -> Figure:
     """Rank-1 against how strong, or how long, a panel per kind."""
-    figure, panels = panels_of(3.4, *(f"by {kind}" for kind in CHANGED))
+    figure, panels = charts.panels([f"by {kind}" for kind in CHANGED], 3.4)
     for axes, kind in zip(panels, CHANGED, strict=True):
         for row, points in changed_curves(records, kind).items():
             axes.plot(*zip(*points, strict=True), **style(row))
         axes.set_xlabel(KINDS[kind][1])
         axes.set_ylim(bottom=0)
     panels[0].set_ylabel("Rank-1, %")
-    legend_below(figure, panels)
+    charts.legend_below(figure, panels)
     return figure
 
 
 def singles(records: list[Record], rows: list[str]) -> Figure:
     """One-seed rows less seed 0 of the recipe, and where its other seeds lie."""
-    figure = Figure((6.4, 1.6 + 0.25 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    for at, row in enumerate(rows):
-        change = to_seed_0(records, row)
-        if change is not None:
-            axes.plot([0, change], [at, at], color=BLUE, lw=1.2)
-            axes.scatter([change], [at], s=28, color=BLUE, label="a row, 1 seed")
+    height = 1.6 + 0.25 * len(rows)
+    label = f"Rank-1 less that of {REFERENCE}, seed 0, points"
+    figure, (axes,) = charts.panels([""], height, label)
     usual = by_seed(records, REFERENCE, rank(1))
-    if 0 in usual:
-        low, high = (end(usual.values()) - usual[0] for end in (min, max))
-        label = f"range of the {len(usual)} seeds of {REFERENCE}"
-        axes.axvspan(low, high, color=BAND, lw=0, label=label)
-    axes.axvline(0, color="black", lw=0.8, zorder=1)
-    axes.set_xlabel(f"Rank-1 less that of {REFERENCE}, seed 0, points")
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(alpha=0.3)
-    legend_below(figure, [axes])
+    apart = [value - usual[0] for value in usual.values()] if 0 in usual else []
+    found = {row: to_seed_0(records, row) for row in rows}
+    charts.changes(axes, found, apart, REFERENCE)
+    charts.legend_below(figure, [axes])
     return figure
-
-
-def legend_below(figure: Figure, panels: list[Axes]) -> None:
-    """One for all panels, a line per label."""
-    found = {}
-    for axes in panels:
-        handles, labels = axes.get_legend_handles_labels()
-        found |= dict(zip(labels, handles, strict=True))
-    if found:
-        figure.legend(
-            found.values(),
-            found,
-            loc="outside lower center",
-            ncols=len(found),
-            frameon=False,
-        )
 
 
 if __name__ == "__main__":

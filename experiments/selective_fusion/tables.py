@@ -10,7 +10,6 @@ drawn. Runs that are missing are named at the end.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import statistics
 from collections.abc import Callable, Iterator
@@ -20,14 +19,18 @@ from jobs import Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gaitjax.bench import charts
 from gaitjax.bench.tables import (
+    by_seed,
     costs,
     gain,
-    listed,
+    mean_curve,
     missing,
     paired,
+    rows_of,
     shown,
     table,
+    warnings,
     write,
 )
 
@@ -58,7 +61,6 @@ COLOURS = {
     "instances": ("#56b4e9", "P"),
     "upper": ("#d55e00", "^"),
 }
-BLUE, ORANGE = "#0072b2", "#d55e00"
 
 Record = dict[str, Any]
 
@@ -89,25 +91,15 @@ def everything(records: list[Record]) -> Iterator[str]:
 # Arithmetic.
 
 
-def rows_of(records: list[Record], *studies: str) -> list[str]:
-    """Rows with a finished run, in the order of jobs.py."""
-    there = {record["row"] for record in records}
-    rows = dict.fromkeys(job.row for job in jobs() if job.study in studies)
-    return [row for row in rows if row in there]
+def finished(records: list[Record], *studies: str) -> list[str]:
+    """Rows of some studies with a finished run, in the order of jobs.py."""
+    return rows_of(records, (job for job in jobs() if job.study in studies))
 
 
 def main_names(records: list[Record]) -> list[str]:
     """Rows of the main table: what all start from, then those that are trained."""
     there = {record["row"] for record in records}
-    return [*(row for row in ENDS if row in there), *rows_of(records, "main")]
-
-
-def by_seed(
-    records: list[Record], row: str, value: Callable[[Record], float | None]
-) -> dict[int, float]:
-    """{seed: figure} of a row, seeds without it left out."""
-    found = {one["seed"]: value(one) for one in records if one["row"] == row}
-    return {seed: found[seed] for seed in sorted(found) if found[seed] is not None}
+    return [*(row for row in ENDS if row in there), *finished(records, "main")]
 
 
 def rank(condition: str) -> Callable[[Record], float | None]:
@@ -131,17 +123,10 @@ def last(name: str) -> Callable[[Record], float | None]:
     return lambda one: one["rounds"][name][-1][1] if one["rounds"].get(name) else None
 
 
-def mean_curve(records: list[Record], row: str, name: str) -> list[tuple[float, float]]:
-    """[(step, mean over seeds)] of rounds that every run of the row has."""
-    curves = [
-        dict(map(tuple, one["rounds"][name]))
-        for one in records
-        if one["row"] == row and name in one["rounds"]
-    ]
-    if not curves:
-        return []
-    steps = sorted(set.intersection(*map(set, curves)))
-    return [(step, statistics.fmean(one[step] for one in curves)) for step in steps]
+def curve(records: list[Record], row: str, name: str) -> list[tuple[float, float]]:
+    """[(step, mean over seeds)] of a figure over rounds."""
+    runs = [one["rounds"] for one in records if one["row"] == row]
+    return mean_curve(run[name] for run in runs if name in run)
 
 
 # Tables.
@@ -156,21 +141,12 @@ def preface(records: list[Record]) -> Iterator[str]:
         f"{' and '.join(map(str, steps)) or 'no'} steps in the main rows. Rank-1 per "
         "view pair, the same view left out (protocol `casia_b`)."
     )
-    if any(record["variant"] == "tiny" for record in records):
-        yield "\n**Tiny runs: these figures mean nothing.**"
-    plan = {job.name: job for job in jobs()}
-    old = [
-        one["name"]
-        for one in records
-        if one["name"] not in plan or asked(plan[one["name"]]) != changed(one)
-    ]
-    if old:
-        yield f"\n**Not what jobs.py has under these names now**: {listed(old)}."
+    yield from warnings(records, jobs(), asked, changed)
 
 
 def asked(job: Job) -> list[Any]:
-    """What a job changes and stands on, as JSON gives it back."""
-    return json.loads(json.dumps([dict(job.changes), job.start, job.views]))
+    """What a job changes and stands on."""
+    return [dict(job.changes), job.start, job.views]
 
 
 def changed(record: Record) -> list[Any]:
@@ -193,7 +169,7 @@ def main_rows(records: list[Record]) -> Iterator[str]:
 def differences(records: list[Record]) -> Iterator[str]:
     """Main rows against the baseline of the same seed."""
     lines = []
-    for row in rows_of(records, "main"):
+    for row in finished(records, "main"):
         if row == BASELINE:
             continue
         cells = []
@@ -249,8 +225,8 @@ def view_means(records: list[Record], row: str, name: str) -> dict[str, float]:
 def quality(records: list[Record]) -> Iterator[str]:
     """Clusters and people: the first round, and the last."""
     lines = []
-    for row in rows_of(records, "main"):
-        curves = [mean_curve(records, row, name) for name in QUALITY]
+    for row in finished(records, "main"):
+        curves = [curve(records, row, name) for name in QUALITY]
         if any(curves):
             ends = [
                 f"{curve[0][1]:.3g} → {curve[-1][1]:.3g}" if curve else "n/a"
@@ -298,7 +274,7 @@ def wear(records: list[Record]) -> Iterator[str]:
 
 def one_seed(records: list[Record], study: str) -> Iterator[str]:
     """The rows of an ablation beside what they change, seed 0."""
-    rows = rows_of(records, study)
+    rows = finished(records, study)
     lines = []
     for row in [beside(study), *rows]:
         found = [by_seed(records, row, rank(name)) for name in CONDITIONS]
@@ -329,68 +305,49 @@ def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
     rows = main_names(records)
     if rows:
         yield "main", seeds(records, rows)
-    if any(mean_curve(records, row, "nmi") for row in rows):
+    if any(curve(records, row, "nmi") for row in rows):
         yield "rounds", over_rounds(records, rows)
     if any(record["views"] for record in records):
         yield "views", views(records, rows)
     studies = {job.study for job in jobs()} - {"main", "bases"}
-    if single := rows_of(records, *studies):
+    if single := finished(records, *studies):
         yield "singles", singles(records, single)
 
 
-def panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Side by side."""
-    figure = Figure((3.6 * number, height), layout="constrained")
-    found = list(figure.subplots(1, number))
-    for axes in found:
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, found
-
-
 def seeds(records: list[Record], rows: list[str]) -> Figure:
-    """A point per seed, a bar for their mean."""
-    figure, found = panels(len(CONDITIONS), 1.4 + 0.34 * len(rows))
+    """A panel per condition."""
+    figure, found = charts.panels(titles(), 1.4 + 0.34 * len(rows))
     for axes, name in zip(found, CONDITIONS, strict=True):
-        for at, row in enumerate(rows):
-            values = list(by_seed(records, row, rank(name)).values())
-            axes.scatter(
-                values, [at] * len(values), s=28, color=BLUE, alpha=0.7, label="a seed"
-            )
-            if values:
-                mean = statistics.fmean(values)
-                ends = [at - 0.3, at + 0.3]
-                axes.plot([mean, mean], ends, color=ORANGE, lw=2.5, label="mean")
-        axes.set_yticks(range(len(rows)), rows)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_title(f"{name}, Rank-1, %", fontsize=10)
-    legend_below(figure, found)
+        values = {row: by_seed(records, row, rank(name)).values() for row in rows}
+        charts.seeds(axes, values)
+    charts.legend_below(figure, found)
     return figure
+
+
+def titles() -> list[str]:
+    """Of panels by condition."""
+    return [f"{name}, Rank-1, %" for name in CONDITIONS]
 
 
 def over_rounds(records: list[Record], rows: list[str]) -> Figure:
     """Means over seeds against steps."""
     names = ("nmi", "purity", "clusters")
-    figure, found = panels(len(names), 3.4)
+    figure, found = charts.panels(names, 3.4, "steps")
     for axes, name in zip(found, names, strict=True):
         for row in rows:
-            draw(axes, row, mean_curve(records, row, name))
-        axes.set_title(name, fontsize=10)
-        axes.set_xlabel("steps")
-    legend_below(figure, found)
+            draw(axes, row, curve(records, row, name))
+    charts.legend_below(figure, found)
     return figure
 
 
 def views(records: list[Record], rows: list[str]) -> Figure:
     """Against the probe's view."""
-    figure, found = panels(len(CONDITIONS), 3.4)
+    figure, found = charts.panels(titles(), 3.4, "view of the probe, degrees")
     for axes, name in zip(found, CONDITIONS, strict=True):
         for row in rows:
             values = view_means(records, row, name)
             draw(axes, row, [(int(view), x) for view, x in values.items()])
-        axes.set_title(f"{name}, Rank-1, %", fontsize=10)
-        axes.set_xlabel("view of the probe, degrees")
-    legend_below(figure, found)
+    charts.legend_below(figure, found)
     return figure
 
 
@@ -404,40 +361,17 @@ def draw(axes: Axes, row: str, points: list[tuple[float, float]]) -> None:
 
 def singles(records: list[Record], rows: list[str]) -> Figure:
     """Rank-1 of CL of one-seed rows less that of seed 0 of what they change."""
-    figure = Figure((6.4, 1.6 + 0.25 * len(rows)), layout="constrained")
-    axes = figure.subplots()
+    label = f"CL, Rank-1 less that of {REFERENCE} or {BASELINE}, seed 0, points"
+    figure, (axes,) = charts.panels([""], 1.6 + 0.25 * len(rows), label)
     studies = {job.row: job.study for job in jobs()}
-    for at, row in enumerate(rows):
+    found = {}
+    for row in rows:
         usual = by_seed(records, beside(studies[row]), rank("CL"))
         values = by_seed(records, row, rank("CL"))
-        if 0 in usual and 0 in values:
-            change = values[0] - usual[0]
-            axes.plot([0, change], [at, at], color=BLUE, lw=1.2)
-            axes.scatter([change], [at], s=28, color=BLUE)
-    axes.axvline(0, color="black", lw=0.8, zorder=1)
-    axes.set_xlabel(
-        f"CL, Rank-1 less that of {REFERENCE} or {BASELINE}, seed 0, points"
-    )
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(alpha=0.3)
+        both = 0 in usual and 0 in values
+        found[row] = values[0] - usual[0] if both else None
+    charts.changes(axes, found)
     return figure
-
-
-def legend_below(figure: Figure, found: list[Axes]) -> None:
-    """One for all panels, a line per label."""
-    lines = {}
-    for axes in found:
-        handles, labels = axes.get_legend_handles_labels()
-        lines |= dict(zip(labels, handles, strict=True))
-    if lines:
-        figure.legend(
-            lines.values(),
-            lines,
-            loc="outside lower center",
-            ncols=len(lines),
-            frameon=False,
-        )
 
 
 if __name__ == "__main__":

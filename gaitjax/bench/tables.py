@@ -55,6 +55,52 @@ def write(
             print(f"\nNo {name}.png: {options.runs / place} is not there (--runs).")
 
 
+def warnings(
+    records: list[Record],
+    plan: Iterable[Any],
+    asked: Callable[[Any], Any],
+    got: Callable[[Record], Any],
+) -> Iterator[str]:
+    """Lines about tiny runs, and about records that jobs.py has otherwise by now.
+
+    plan: all jobs. asked, got: what a job changes, and what its record says of that; as
+    JSON gives it back.
+    """
+    if any(record.get("variant") == "tiny" for record in records):
+        yield "\n**Tiny runs: these figures mean nothing.**"
+    now = {job.name: json.loads(json.dumps(asked(job))) for job in plan}
+    old = [
+        one["name"]
+        for one in records
+        if one["name"] not in now or now[one["name"]] != got(one)
+    ]
+    if old:
+        yield f"\n**Not what jobs.py has under these names now**: {listed(old)}."
+
+
+def rows_of(records: list[Record], jobs: Iterable[Any]) -> list[str]:
+    """Rows of the jobs that have a finished run, in the order of these."""
+    there = {record["row"] for record in records}
+    return [row for row in dict.fromkeys(job.row for job in jobs) if row in there]
+
+
+def by_seed(
+    records: list[Record], row: str, value: Callable[[Record], float | None]
+) -> dict[int, float]:
+    """{seed: figure} of a row, seeds without it left out."""
+    found = {one["seed"]: value(one) for one in records if one["row"] == row}
+    return {seed: found[seed] for seed in sorted(found) if found[seed] is not None}
+
+
+def mean_curve(curves: Iterable[Iterable[list[float]]]) -> list[tuple[float, float]]:
+    """[(step, mean)] of the steps that all curves of [step, value] have."""
+    found = [dict(map(tuple, curve)) for curve in curves]
+    if not found:
+        return []
+    steps = sorted(set.intersection(*map(set, found)))
+    return [(step, statistics.fmean(one[step] for one in found)) for step in steps]
+
+
 def paired(values: Mapping[int, float], rival: Mapping[int, float]) -> list[float]:
     """Differences to the rival of the same seed, of the seeds that both have."""
     return [values[seed] - rival[seed] for seed in values if seed in rival]

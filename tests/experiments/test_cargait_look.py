@@ -1,26 +1,20 @@
 """What the study of CarGait looks at: pairs, cosines of parts, which rows it draws."""
 
 import dataclasses
-import importlib.util
-import pathlib
 
 import numpy as np
 import pytest
+import studies
 
 from gaitjax.retrieval import protocols
 from gaitjax.retrieval.rank_lists import RankList
 
-FOLDER = pathlib.Path(__file__).parents[2] / "experiments" / "cargait"
 PARTS, DIMS = 3, 4
 
 
 @pytest.fixture(scope="module")
 def look():
-    """experiments/cargait/look.py."""
-    spec = importlib.util.spec_from_file_location("cargait_look", FOLDER / "look.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return studies.load("cargait", "look")
 
 
 @dataclasses.dataclass

@@ -1,31 +1,19 @@
 """What the study of CarGait is about to train: every config is one that can run."""
 
-import importlib.util
 import pathlib
-import sys
 
 import numpy as np
 import pytest
+import studies
 
 from gaitjax.run import check_config
 
-FOLDER = pathlib.Path(__file__).parents[2] / "experiments" / "cargait"
 RUNS = pathlib.Path("runs")
 
 
 @pytest.fixture(scope="module")
 def sweep():
-    """experiments/cargait/sweep.py, which finds its neighbours beside itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        for name in ("jobs", "look"):
-            patch.delitem(sys.modules, name, raising=False)
-        spec = importlib.util.spec_from_file_location("sweep", FOLDER / "sweep.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
-        for name in ("jobs", "look"):
-            sys.modules.pop(name, None)
+    return studies.load("cargait", "sweep")
 
 
 @pytest.mark.parametrize("variant", ["walkers", "tiny"])

@@ -1,27 +1,17 @@
 """The tables of the study of CarGait: whose figure lands where."""
 
-import importlib.util
 import json
-import pathlib
 import sys
 
 import pytest
+import studies
 
-FOLDER = pathlib.Path(__file__).parents[2] / "experiments" / "cargait"
 RIVALS = ("kreciprocal", "lbr", "gcr")
 
 
 @pytest.fixture(scope="module")
 def tables():
-    """experiments/cargait/tables.py, which finds jobs.py beside itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        patch.delitem(sys.modules, "jobs", raising=False)
-        spec = importlib.util.spec_from_file_location("study", FOLDER / "tables.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
-        sys.modules.pop("jobs", None)
+    return studies.load("cargait", "tables")
 
 
 def make_record(tables, name, rows, strips=None, **changed):

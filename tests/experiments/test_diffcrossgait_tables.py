@@ -1,26 +1,15 @@
 """The study's tables: their arithmetic, and that no figure lands in another's place."""
 
-import importlib.util
 import json
-import pathlib
 import sys
 
 import pytest
-
-FOLDER = pathlib.Path(__file__).parents[2] / "experiments" / "diffcrossgait"
+import studies
 
 
 @pytest.fixture(scope="module")
 def tables():
-    """experiments/diffcrossgait/tables.py, which finds jobs.py beside itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        patch.delitem(sys.modules, "jobs", raising=False)
-        spec = importlib.util.spec_from_file_location("study", FOLDER / "tables.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
-        sys.modules.pop("jobs", None)
+    return studies.load("diffcrossgait", "tables")
 
 
 def make_record(tables, row, seed, there, back, *, elevations=(), **changed):

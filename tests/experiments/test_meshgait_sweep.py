@@ -1,35 +1,28 @@
 """What the study of Mesh-Gait is about to train, and what it looks at afterwards."""
 
-import importlib.util
 import pathlib
-import sys
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import studies
 
 from gaitjax.methods import api
 from gaitjax.run import check_config
 from gaitjax.runtime.metrics_log import MetricsLog
 
-FOLDER = pathlib.Path(__file__).parents[2] / "experiments" / "meshgait"
 RUNS = pathlib.Path("runs")
 SHAPES = {"sils": (64, 44), "joints": (24, 3), "markers": (64, 3), "vertices": (9, 3)}
 
 
 @pytest.fixture(scope="module")
 def sweep():
-    """experiments/meshgait/sweep.py, which finds its neighbours beside itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        for name in ("jobs", "look"):
-            patch.delitem(sys.modules, name, raising=False)
-        spec = importlib.util.spec_from_file_location("sweep", FOLDER / "sweep.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
-        for name in ("jobs", "look"):
-            sys.modules.pop(name, None)
+    return studies.load("meshgait", "sweep")
+
+
+@pytest.fixture(scope="module")
+def look():
+    return studies.load("meshgait", "look")
 
 
 @pytest.mark.parametrize("variant", ["walkers", "tiny"])
@@ -44,7 +37,7 @@ def test_every_job_is_one_that_can_run(sweep, variant):
         assert data["name"] == f"walkers_{job.twin}"
         assert set(SHAPES) == set(data["args"]["modalities"])
         frames = data["p"] * data["k"] * data["frames"]
-        assert frames == sweep.importlib.import_module("jobs").FRAMES or (
+        assert frames == studies.load("meshgait", "jobs").FRAMES or (
             variant == "tiny" and frames <= 32
         )
         assert config["train"]["seed"] == job.seed
@@ -74,8 +67,7 @@ def test_weights_are_a_tenth_and_ten_times(sweep):
             assert got == pytest.approx(factor * value)
 
 
-def test_spoilt_silhouettes(sweep):
-    look = sys.modules["look"]
+def test_spoilt_silhouettes(look):
     rng = np.random.default_rng(0)
     sils = np.full((50, 64, 64), 255, np.uint8)
     spoilt = look.noise(rng, sils, 0.1)
@@ -92,7 +84,7 @@ def test_spoilt_silhouettes(sweep):
     assert (sils == 255).all()  # a copy was spoilt
 
 
-def test_distances_leave_out_frames_without_labels(sweep):
+def test_distances_leave_out_frames_without_labels(look):
     found = jnp.zeros((2, 3, 2, 3))
     wanted = np.zeros((2, 3, 2, 3), np.float32)
     wanted[0, 0] = [3, 4, 0]  # 5 away
@@ -102,7 +94,7 @@ def test_distances_leave_out_frames_without_labels(sweep):
     wanted[1, 1, 0] = [0, 6, 8]  # one point 10 away, the other 0
     wanted[1, 2] = np.nan
     mask = np.float32([[1, 1, 0], [1, 1, 1]])
-    apart = sys.modules["look"].apart(found, wanted, mask)
+    apart = look.apart(found, wanted, mask)
     np.testing.assert_allclose(apart, [3.0, 5.0], rtol=1e-6)
 
 

@@ -1,26 +1,15 @@
 """The tables of the study of Mesh-Gait: whose figure lands where."""
 
-import importlib.util
 import json
-import pathlib
 import sys
 
 import pytest
-
-FOLDER = pathlib.Path(__file__).parents[2] / "experiments" / "meshgait"
+import studies
 
 
 @pytest.fixture(scope="module")
 def tables():
-    """experiments/meshgait/tables.py, which finds jobs.py beside itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        patch.delitem(sys.modules, "jobs", raising=False)
-        spec = importlib.util.spec_from_file_location("study", FOLDER / "tables.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
-        sys.modules.pop("jobs", None)
+    return studies.load("meshgait", "tables")
 
 
 def make_record(tables, row, seed, first, joints=None, **changed):
@@ -121,11 +110,11 @@ def test_differences_are_of_one_seed(tables, records):
 
 
 def test_curves_over_training_are_means(tables, records):
-    assert tables.mean_curve(records, "concat", "joints/error_mm") == [
+    assert tables.curve(records, "concat", "joints/error_mm") == [
         (25, 200.0),
         (600, 50.0),
     ]
-    assert tables.mean_curve(records, "2d", "joints/error_mm") == []
+    assert tables.curve(records, "2d", "joints/error_mm") == []
     text = "\n".join(tables.everything(records))
     assert "| `concat` | joints, mm | 25: 200.0, 600: 50.0 |" in text
     assert "| `2d` | Rank-1 | 200: 20.8, 600: 41.5 |" in text

@@ -1,48 +1,33 @@
 """The study of Selective Fusion: configs that can run, and whose figure lands where."""
 
-import importlib.util
 import json
 import pathlib
 import sys
 
 import numpy as np
 import pytest
+import studies
 
 from gaitjax.data.index import Index
 from gaitjax.run import check_config
 from gaitjax.runtime.metrics_log import MetricsLog
 
-FOLDER = pathlib.Path(__file__).parents[2] / "experiments" / "selective_fusion"
 RUNS = pathlib.Path("runs")
-
-
-def load(name):
-    """A file of the study, which finds jobs.py beside itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        for other in ("jobs", "look"):
-            patch.delitem(sys.modules, other, raising=False)
-        spec = importlib.util.spec_from_file_location(f"sf_{name}", FOLDER / name)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
-        for other in ("jobs", "look"):
-            sys.modules.pop(other, None)
 
 
 @pytest.fixture(scope="module")
 def sweep():
-    yield from load("sweep.py")
+    return studies.load("selective_fusion", "sweep")
 
 
 @pytest.fixture(scope="module")
 def look():
-    yield from load("look.py")
+    return studies.load("selective_fusion", "look")
 
 
 @pytest.fixture(scope="module")
 def tables():
-    yield from load("tables.py")
+    return studies.load("selective_fusion", "tables")
 
 
 def test_every_job_is_one_that_can_run(sweep):
@@ -270,7 +255,7 @@ def test_views(tables, records):
 
 
 def test_quality_of_rounds_that_all_seeds_have(tables, records):
-    assert tables.mean_curve(records, "both", "nmi") == [(0, pytest.approx(0.4))]
+    assert tables.curve(records, "both", "nmi") == [(0, pytest.approx(0.4))]
     two = [one for one in records if one["name"] != "both-seed1"]
     assert section(tables, two, "Clusters and people")["`both`"]["nmi"] == "0.4 → 0.8"
 
