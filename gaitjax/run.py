@@ -244,6 +244,25 @@ def open_run(
     )
 
 
+def reopen(workdir: str | os.PathLike, method: str | None = None) -> Run:
+    """The run of a workdir, by the config that it holds.
+
+    method: which it has to be of. Raises GaitError for another one, and for weights
+    without a run.
+    """
+    config = weights.read_config(workdir)
+    if method is not None and config["method"] != method:
+        raise GaitError(
+            f"{workdir} is of the method {config['method']}; give a run of {method}"
+        )
+    if "weights" in config:
+        raise GaitError(
+            f"{workdir} holds weights alone, without what only training needs; give "
+            "the run that they are from"
+        )
+    return open_run(config, workdir, create=False)
+
+
 def from_gallery(rescore: Callable | None) -> Callable | None:
     """The method's `rescore` of places in a gallery that is on the device: i32 [b, k]
     in place of embeddings [b, k, p, d]."""

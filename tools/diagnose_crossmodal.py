@@ -27,8 +27,7 @@ from gaitjax.evaluate import embed, eval_rows, image_keys
 from gaitjax.report import alignment, embedding_map, saved, tables
 from gaitjax.report import alignment_plots as drawing
 from gaitjax.retrieval import protocols
-from gaitjax.run import Run, modality_pairs, open_run, restore_model
-from gaitjax.runtime import weights
+from gaitjax.run import Run, modality_pairs, reopen, restore_model
 from gaitjax.runtime.mesh import use_compile_cache
 from gaitjax.runtime.precision import with_products
 
@@ -63,7 +62,7 @@ def diagnose(
     folder: pathlib.Path, split_name: str, number: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The numbers of a run for JSON, and what `drawing.write_all` draws of it."""
-    run = opened(folder)
+    run = reopen(folder)
     state = restore_model(run)
     split, rows = eval_rows(run, split_name)
     index = split.index.select(rows)
@@ -146,14 +145,6 @@ def batches(run: Run, split: Split, rows: np.ndarray, size: int):
         frames_limit=run.eval_options.frames_limit,
         buckets=1,
     )
-
-
-def opened(folder: pathlib.Path) -> Run:
-    """The run of a workdir, by the config that it holds."""
-    config = weights.read_config(folder)
-    if "weights" in config:
-        raise GaitError(f"{folder} holds weights alone; give the run they are from")
-    return open_run(config, folder, create=False)
 
 
 if __name__ == "__main__":

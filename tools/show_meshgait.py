@@ -21,8 +21,7 @@ from gaitjax.data.pipeline import embed_batches
 from gaitjax.errors import GaitError
 from gaitjax.methods import api, meshgait
 from gaitjax.report import bodies, pictures
-from gaitjax.run import Run, open_run, restore_model
-from gaitjax.runtime import weights
+from gaitjax.run import Run, reopen, restore_model
 from gaitjax.runtime.mesh import use_compile_cache
 from gaitjax.runtime.precision import with_products
 
@@ -51,18 +50,8 @@ def main() -> None:
 
 
 def opened(folder: pathlib.Path) -> Run:
-    """The run of a workdir, by the config that it holds."""
-    config = weights.read_config(folder)
-    if config["method"] != "meshgait":
-        raise GaitError(
-            f"{folder} is of the method {config['method']}; give a run of meshgait"
-        )
-    if "weights" in config:
-        raise GaitError(
-            f"{folder} holds weights alone, without the decoder; give the run that "
-            "they are from"
-        )
-    run = open_run(config, folder, create=False)
+    """The run of a workdir, which has to know bodies."""
+    run = reopen(folder, "meshgait")
     if run.method.predict is None:
         raise GaitError(
             f"{folder} was trained without 3D labels, so its heat maps mean no joints; "
@@ -105,12 +94,9 @@ def look(run: Run, number: int, frames: int) -> list[bodies.Walk]:
 def labels(run: Run) -> meshgait.Labels | None:
     """Where true bodies come from, as in training; None where the test has none."""
     args, data = run.config["method_args"], run.data
-    names = ("joint_weight", "marker_weight", "mesh_weight")
-    pairs = zip(meshgait.LABELS, names, strict=True)
-    keys = tuple(key for key, name in pairs if args[name])
     shapes = data.shapes(data.train.modalities)
     info = api.Info(len(data.names), shapes, topology=data.topology)
-    source = meshgait.label_source(info, keys, args["smpl_model"])
+    source = meshgait.label_source(info, meshgait.learnt(args), args["smpl_model"])
     return source if set(source.keys) <= set(data.test.modalities) else None
 
 

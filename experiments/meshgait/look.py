@@ -43,7 +43,10 @@ def errors(run: Run, state: TrainState) -> dict[str, dict[str, float]]:
         return {}
     source = labels(run)
     split = run.data.test.with_keys(("sils", *source.keys))
-    found = {key: np.full(len(split), np.nan) for key in source_labels(run)}
+    found = {
+        key: np.full(len(split), np.nan)
+        for key in meshgait.learnt(run.config["method_args"])
+    }
 
     @jax.jit
     def far(model: tuple, batch: api.Batch) -> dict[str, jax.Array]:
@@ -86,20 +89,12 @@ def by_view(values: np.ndarray, index: Index) -> dict[str, float]:
     return {str(v): round(float(np.nanmean(values[at])), 2) for v, at in rows.items()}
 
 
-def source_labels(run: Run) -> tuple[str, ...]:
-    """What the run learns, as the method decides it."""
-    args = run.config["method_args"]
-    names = ("joint_weight", "marker_weight", "mesh_weight")
-    pairs = zip(meshgait.LABELS, names, strict=True)
-    return tuple(key for key, name in pairs if args[name])
-
-
 def labels(run: Run) -> meshgait.Labels:
     """Where true bodies come from, as in training."""
     data = run.data
     shapes = data.shapes(data.train.modalities)
     info = api.Info(len(data.names), shapes, topology=data.topology)
-    return meshgait.label_source(info, source_labels(run), None)
+    return meshgait.label_source(info, meshgait.learnt(run.config["method_args"]), None)
 
 
 # Other test clips.

@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -45,7 +45,11 @@ from gaitjax.ops import heatmap, smpl
 
 BOX = 2.0  # metres, as in VirtualMarker: a heat map's side
 JOINTS, MARKERS = 24, 64
-LABELS = ("joints", "markers", "vertices")
+LABELS = {
+    "joints": "joint_weight",
+    "markers": "marker_weight",
+    "vertices": "mesh_weight",
+}
 NO_LABELS = dict(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0, smpl_model=None)
 Fusion = Literal["concat", "add", "2d", "3d"]
 
@@ -300,6 +304,12 @@ def has_labels(index: jax.Array, share: float) -> jax.Array:
     key = jax.random.key(0)
     draw = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i)))
     return (draw(index) < share).astype(jnp.float32)
+
+
+def learnt(args: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels that `method_args` ask for."""
+    two = args["fusion"] == "2d"
+    return tuple(key for key, name in LABELS.items() if args[name] and not two)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,7 +164,7 @@ def test_the_tool_looks_at_test_sequences_and_their_labels(data_dir, monkeypatch
     [
         (None, "holds no run"),
         ({"method": "supervised"}, "of the method supervised"),
-        ({"method": "meshgait", "weights": {}}, "without the decoder"),
+        ({"method": "meshgait", "weights": {}}, "weights alone, without"),
     ],
 )
 def test_other_folders_are_refused(content, words, tmp_path):
