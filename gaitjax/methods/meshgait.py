@@ -45,11 +45,13 @@ from gaitjax.ops import heatmap, smpl
 
 BOX = 2.0  # metres, as in VirtualMarker: a heat map's side
 JOINTS, MARKERS = 24, 64
-LABELS = {
+# The `method_args` that weight each kind of label.
+WEIGHTS = {
     "joints": "joint_weight",
     "markers": "marker_weight",
     "vertices": "mesh_weight",
 }
+LABELS = tuple(WEIGHTS)
 NO_LABELS = dict(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0, smpl_model=None)
 Fusion = Literal["concat", "add", "2d", "3d"]
 
@@ -309,7 +311,7 @@ def has_labels(index: jax.Array, share: float) -> jax.Array:
 def learnt(args: Mapping[str, Any]) -> tuple[str, ...]:
     """The labels that `method_args` ask for."""
     two = args["fusion"] == "2d"
-    return tuple(key for key, name in LABELS.items() if args[name] and not two)
+    return tuple(key for key, name in WEIGHTS.items() if args[name] and not two)
 
 
 @dataclasses.dataclass(frozen=True)
