@@ -21,27 +21,52 @@ from ml_collections import ConfigDict
 
 from configs import common
 from configs.walkers import narrow, tiny
-from configs.zoo import gaitset_oumvlp
-from gaitjax.backbones import gaitset
+from configs.zoo import common as zoo
+from configs.zoo import gaitgl_oumvlp, gaitset_oumvlp
+
+# Of the backbones that the paper tries: the recipe of their losses, the sizes of the
+# network, and milestones and steps of the pre-training (of GaitSet the paper names the
+# milestones alone).
+START = {"gaitset": gaitset_oumvlp, "gaitgl": gaitgl_oumvlp}
+SIZES = {
+    "gaitset": dict(channels=(32, 64, 128)),
+    "gaitgl": dict(channels=(32, 64, 128, 128), convs=1, halvings=3),
+}
+STEPS = {
+    "gaitset": ((50_000, 100_000, 125_000), 150_000),
+    "gaitgl": ((150_000, 200_000), 210_000),
+}
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
     variant = common.variants("casia_bn_selective_fusion", variant, ("walkers", "tiny"))
-    config = recipe("casia_b", variant)
+    return fewer(recipe("casia_b", variant), variant)
+
+
+def fewer(config: ConfigDict, variant: str) -> ConfigDict:
+    """A person of CASIA-B has 110 sequences, and every round embeds them all."""
     if variant == "walkers":
-        # A person has 110 sequences, and every round embeds them all.
         config.data.args.update(num_train=40, num_test=30)
     return config
 
 
 def recipe(
-    name: str, variant: str, channels: tuple[int, ...] = (32, 64, 128)
+    name: str,
+    variant: str,
+    backbone: str = "gaitset",
+    start_from: str = "pretraining",
+    **sizes,
 ) -> ConfigDict:
-    """On a set, of which no label is read. channels: of GaitSet."""
+    """On a set, of which no label is read. start_from: the pre-training's folder, a
+    network has its own. sizes: of the published network, other than `SIZES`."""
+    start = pretraining(backbone, variant, **sizes)
     config = common.base("selective_fusion")
     config.data.update(name=name, label="none", p=8, k=16, frames=30)
-    config.method_args.backbone_args = common.section(gaitset.make)
-    config.method_args.backbone_args.channels = channels
+    config.data.order = start.data.order
+    config.method_args.backbone = backbone
+    config.method_args.backbone_args = (
+        start.method_args.backbone_args.copy_and_resolve_references()
+    )
     config.optim.update(name="adam", lr=1e-4, weight_decay=5e-4)
     config.optim.update(schedule="multistep", milestones=(3_500, 8_500))
     config.train.update(steps=10_000, precision="bf16")
@@ -50,14 +75,11 @@ def recipe(
     rounds(config, steps=100, fusion=50)
     if variant:
         scaled(config, f"walkers_{name}", variant)
-    before = f"runs/{'-'.join(filter(None, ('selective_fusion', variant)))}"
-    if len(channels) > 3 and not variant:
-        before += "-wide"
-    start = pretraining(config, variant)
-    config.train.init_from = f"{before}-pretraining"
+    before = "-".join(filter(None, ("runs/selective_fusion", variant)))
+    config.train.init_from = f"{before}-{start_from}"
     config.train.init_config = start
     config.method_args.view_base = ConfigDict(
-        {"workdir": f"{before}-views", "config": views(start, variant)}
+        {"workdir": f"{before}-views", "config": views(variant)}
     )
     return config
 
@@ -70,16 +92,19 @@ def rounds(config: ConfigDict, *, steps: int, fusion: int) -> None:
 
 def scaled(config: ConfigDict, twin: str, variant: str) -> None:
     """Minutes on a CPU, or seconds; DBSCAN, which needs no extra package."""
-    sizes = dict(channels=(16, 32, 64), bins=(8, 4, 2, 1), features=64)
-    narrow(config, twin, **sizes)
+    backbone = config.method_args.backbone
+    narrow(config, twin, **zoo.sizes(backbone))
     config.data.args.modalities = ("sils",)
+    # As many frames a batch, where six in order are a clip.
     config.data.update(p=8, k=8, frames=3)
+    if config.data.order == "ordered":
+        config.data.update(k=4, frames=6)
     config.optim.update(name="adam", lr=3e-4, schedule="constant", warmup=0)
     config.method_args.clusterer = "dbscan"
     config.train.update(steps=600, precision="float32", ema=None)
     rounds(config, steps=60, fusion=5)
     if variant == "tiny":
-        tiny(config, channels=(4, 4, 8), features=8)
+        tiny(config, **zoo.tiny_sizes(backbone))
         config.data.update(p=2, k=2)
         # Of a network that has hardly learnt all features are near one another.
         config.method_args.update(neighbours=4, smallest=1, capacity=256)
@@ -87,22 +112,21 @@ def scaled(config: ConfigDict, twin: str, variant: str) -> None:
         rounds(config, steps=4, fusion=1)
 
 
-def pretraining(config: ConfigDict, variant: str) -> ConfigDict:
-    """The config of the network that `config` starts from, with OU-MVLP's labels."""
-    start = gaitset_oumvlp.get_config(variant)
-    sizes = config.method_args.backbone_args.copy_and_resolve_references()
-    start.method_args.backbone_args = sizes
+def pretraining(backbone: str, variant: str, **sizes) -> ConfigDict:
+    """The network that the recipe starts from, with OU-MVLP's labels."""
+    start = START[backbone].get_config(variant)
     if not variant:
+        start.method_args.backbone_args.update(SIZES[backbone] | sizes)
         start.data.k = 16
         start.optim.update(name="sgd", lr=0.1, weight_decay=5e-4)
-        start.optim.milestones = (50_000, 100_000, 125_000)
-        start.train.steps = 150_000  # the paper names the milestones alone
+        start.optim.milestones, start.train.steps = STEPS[backbone]
     return start
 
 
-def views(start: ConfigDict, variant: str) -> ConfigDict:
-    """The classifier of front and back against other views: a GaitSet with a BNNeck."""
-    config = start.copy_and_resolve_references()
+def views(variant: str) -> ConfigDict:
+    """The classifier of front and back against other views: a GaitSet with a BNNeck,
+    whatever it is that learns."""
+    config = pretraining("gaitset", variant)
     config.data.update(label="frontal", p=2, k=64)
     config.method_args.update(gives="classes", ce_weight=1.0)
     config.method_args.backbone_args.bnneck = True

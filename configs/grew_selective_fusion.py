@@ -18,7 +18,8 @@ from configs.casia_bn_selective_fusion import recipe, rounds
 
 def get_config(variant: str | None = None) -> ConfigDict:
     variant = common.variants("grew_selective_fusion", variant, ("walkers", "tiny"))
-    config = recipe("grew", variant, channels=(32, 64, 128, 256))
+    wide = {} if variant else dict(start_from="wide-pretraining")
+    config = recipe("grew", variant, channels=(32, 64, 128, 256), **wide)
     if not variant:
         # 20,000 people: each has a place, should all be found.
         config.method_args.capacity = 32_768

@@ -130,7 +130,7 @@ def base(name: str, variant: str) -> ConfigDict:
     config = recipes.get_config(variant).train.init_config
     config = config.copy_and_resolve_references()
     if of_views:
-        config = recipes.views(config, variant)
+        config = recipes.views(variant)
     narrow(config, SOURCE, variant)
     if of_views and variant != "tiny":
         config.data.p, config.data.k = 2, 16
