@@ -83,14 +83,7 @@ def train_loop(run: Run) -> TrainState:
             if method.refresh and round_ != _round(step, options):
                 check_finite(run, sampler, pending)
                 round_ = _round(step, options)
-                rng = None
-                if method.looks_closer(round_):
-                    rng = jax.random.fold_in(stream(options.seed, "refresh"), round_)
-                views = evaluate.embed(run, state, data.train, data.train_rows, rng)
-                found, new = method.refresh(state.model_state, views, round_)
-                labels = np.full(len(data.train), -1, np.int32)
-                labels[data.train_rows] = found
-                state = state.replace(model_state=mesh.to_all(new, run.mesh))
+                state, labels = refreshed(run, state, round_)
                 log.write(step, evaluate.label_quality(data, labels))
                 batches = None
             # Evaluate.
@@ -192,6 +185,22 @@ def train_bases(config: Mapping[str, Any], **kwargs) -> None:
         if must_train(argument):
             print(f"{name}: {argument['workdir']} comes first")
             train(argument["config"], argument["workdir"], **kwargs)
+
+
+def refreshed(
+    run: Run, state: TrainState, round_: int
+) -> tuple[TrainState, np.ndarray]:
+    """The method's own labels of a round, of all training records (-1 for validation),
+    and the state with what it keeps beside them."""
+    data, method = run.data, run.method
+    rng = None
+    if method.looks_closer(round_):
+        rng = jax.random.fold_in(stream(run.options.seed, "refresh"), round_)
+    views = evaluate.embed(run, state, data.train, data.train_rows, rng)
+    found, kept = method.refresh(state.model_state, views, round_)
+    labels = np.full(len(data.train), -1, np.int32)
+    labels[data.train_rows] = found
+    return state.replace(model_state=mesh.to_all(kept, run.mesh)), labels
 
 
 def make_sampler(

@@ -168,6 +168,7 @@ class Checkpoints:
             yield
         except (OSError, ValueError, RuntimeError) as error:  # TensorStore has no own
             reason = " ".join(str(error).split())[:200]
+            self._manager.reload()  # the one that failed is counted until then
             raise GaitError(
                 f"cannot save in {self._manager.directory}: {reason}; step "
                 f"{self.latest() or 'none'} is safe: make room, then type the same "

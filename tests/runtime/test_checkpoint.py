@@ -1,8 +1,10 @@
 """What is saved is what was there, even while training goes on."""
 
 import gc
+import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -33,6 +35,24 @@ def test_steps_that_follow_do_not_touch_a_save(run):
     for step in (2, 4):  # the last two are kept
         restored = jax.device_get(again.restore(step, run.like))
         jax.tree.map(np.testing.assert_array_equal, restored, wanted[step])
+
+
+def test_a_save_that_did_not_come_through_is_not_called_safe(run, monkeypatch):
+    """Orbax counts a step from when it is handed over, not from when it is written."""
+    manager, state = run.checkpoints._manager, run.init_fn()
+    for step in (3, 6):
+        save(run, state.replace(step=jnp.int32(step)), run.data.labels, 0)
+    manager.wait_until_finished()
+    shutil.rmtree(run.workdir / "checkpoints" / "6")
+
+    def fail():
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manager, "wait_until_finished", fail)
+        with pytest.raises(GaitError, match="No space left on device; step 3 is safe"):
+            run.checkpoints.wait()
+    run.checkpoints.close()
 
 
 # Orbax leaves coroutines behind when a read fails; they are collected here.
