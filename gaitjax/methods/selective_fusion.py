@@ -17,6 +17,7 @@ is in docs/unsupervised.md.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Literal
@@ -96,6 +97,25 @@ def make(
             f"got {dict(frontal.shapes)}; train it with data.label=frontal and "
             "method_args.gives=classes"
         )
+    rounds = Rounds(
+        alone=objective == "instances",
+        fusion_round=fusion_round,
+        clothes=fuse_clothes,
+        views=views,
+        clusterer=clusterer,
+        neighbours=neighbours,
+        similarity=similarity,
+        fused_similarity=fused_similarity,
+        smallest=smallest,
+        eps=eps,
+        min_samples=min_samples,
+        capacity=capacity,
+        support=support,
+        frontal_share=frontal_share,
+        view_similarity=view_similarity,
+        rate=rate,
+        adaptive=adaptive,
+    )
     model = make_backbone(backbone, backbone_args or {}, 0, dtype)
 
     def features(params: Tree, stats: Tree, batch: Batch, train: bool) -> tuple:
@@ -160,61 +180,119 @@ def make(
             found["frontal"] = shown[..., 1:]
         return found
 
-    def is_fused(round_: int) -> bool:
-        return fusion_round is not None and round_ >= fusion_round
-
-    def refresh(
-        model_state: Tree, seen: Mapping[str, np.ndarray], round_: int
-    ) -> tuple[np.ndarray, Tree]:
-        x = fusion.flat_unit(seen["sils"])
-        if objective == "instances":
-            return np.arange(len(x), dtype=np.int32), model_state
-        fused = is_fused(round_)
-        labels = clusters.cluster(
-            clusterer,
-            x,
-            neighbours=neighbours,
-            similarity=fused_similarity if fused else similarity,
-            smallest=smallest,
-            eps=eps,
-            min_samples=min_samples,
-        )
-        if fused and views:
-            labels = fusion.dissolve(
-                x,
-                labels,
-                seen["frontal"][:, 0, 0] > 0.5,
-                epoch=round_ - fusion_round,
-                share=frontal_share,
-                similarity=view_similarity,
-                rate=rate,
-                adaptive=adaptive,
-                # At epoch 0, when that round had no fusion, it does not count.
-                previous=int(np.sum(model_state["memory"]["filled"])),
-            )
-        centroids = fusion.centroids(x, labels, capacity)
-        rows = fusion.alone(labels, capacity, support)
-        if fused and fuse_clothes:
-            y = fusion.flat_unit(seen["clothes"])
-            dressed = fusion.centroids(y, labels, capacity)
-            rows = fusion.supports(dressed, centroids, support)
-        memory = {
-            "centroids": centroids,
-            "filled": (np.arange(capacity) <= labels.max()).astype(np.float32),
-            "support": rows,
-        }
-        return labels, {**model_state, "memory": memory}
-
     return Method(
         train_keys=("sils",),
         embed_keys=("sils",),
         init=init,
         loss=loss,
         embed=embed,
-        refresh=refresh,
-        looks_closer=is_fused,
+        refresh=rounds.refresh,
+        looks_closer=rounds.is_fused,
         inference_args={"view_base": None, "fuse_views": False},
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """From embeddings to the labels and the memory of a round.
+
+    alone: every sequence is a cluster, there is no memory. clothes, views: what is
+    fused. The rest: see `make`.
+    """
+
+    alone: bool
+    fusion_round: int | None
+    clothes: bool
+    views: bool
+    clusterer: str
+    neighbours: int
+    similarity: float
+    fused_similarity: float
+    smallest: int
+    eps: float
+    min_samples: int
+    capacity: int
+    support: int
+    frontal_share: float
+    view_similarity: float
+    rate: float
+    adaptive: bool
+
+    def is_fused(self, round_: int) -> bool:
+        """Whether clusters are fused in this round."""
+        return self.fusion_round is not None and round_ >= self.fusion_round
+
+    def refresh(
+        self, model_state: Tree, seen: Mapping[str, np.ndarray], round_: int
+    ) -> tuple[np.ndarray, Tree]:
+        """See `methods.api`. seen: f32 [n, p, d] by view: `sils`, and in rounds with
+        fusion `clothes` and `frontal` where these are fused."""
+        x = fusion.flat_unit(seen["sils"])
+        if self.alone:
+            return np.arange(len(x), dtype=np.int32), model_state
+        labels = self.clusters(x, round_)
+        if self.views and self.is_fused(round_):
+            # At epoch 0, when that round had no fusion, it does not count.
+            before = int(np.sum(model_state["memory"]["filled"]))
+            frontal = seen["frontal"][:, 0, 0] > 0.5
+            labels = self.without_frontal(x, labels, frontal, round_, before)
+        dressed = None
+        if self.clothes and self.is_fused(round_):
+            dressed = fusion.flat_unit(seen["clothes"])
+        memory = self.memory(x, dressed, labels)
+        return labels, {**model_state, "memory": memory}
+
+    def clusters(self, x: np.ndarray, round_: int) -> np.ndarray:
+        """Of features f32 [n, d]: i32 [n], -1 for none."""
+        fused = self.is_fused(round_)
+        return clusters.cluster(
+            self.clusterer,
+            x,
+            neighbours=self.neighbours,
+            similarity=self.fused_similarity if fused else self.similarity,
+            smallest=self.smallest,
+            eps=self.eps,
+            min_samples=self.min_samples,
+        )
+
+    def without_frontal(
+        self,
+        x: np.ndarray,
+        labels: np.ndarray,
+        frontal: np.ndarray,
+        round_: int,
+        before: int,
+    ) -> np.ndarray:
+        """Labels after clusters of front and back views are dissolved. before: how many
+        clusters the last round had."""
+        return fusion.dissolve(
+            x,
+            labels,
+            frontal,
+            epoch=round_ - self.fusion_round,
+            share=self.frontal_share,
+            similarity=self.view_similarity,
+            rate=self.rate,
+            adaptive=self.adaptive,
+            previous=before,
+        )
+
+    def memory(
+        self, x: np.ndarray, dressed: np.ndarray | None, labels: np.ndarray
+    ) -> Tree:
+        """Centroids f32 [capacity, d], which of them are in use, and what moves with
+        each; itself alone without features in other clothes f32 [n, d]."""
+        centroids = fusion.centroids(x, labels, self.capacity)
+        if dressed is None:
+            rows = fusion.alone(labels, self.capacity, self.support)
+        else:
+            others = fusion.centroids(dressed, labels, self.capacity)
+            rows = fusion.supports(others, centroids, self.support)
+        return {
+            "centroids": centroids,
+            "filled": (np.arange(self.capacity) <= labels.max()).astype(np.float32),
+            "support": rows,
+        }
 
 
 def dress(rng: jax.Array, frames: jax.Array, probability: float) -> jax.Array:
