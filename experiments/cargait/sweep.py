@@ -14,7 +14,6 @@ import importlib
 import json
 import os
 import pathlib
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -38,25 +37,7 @@ MATRICES = [f"{k}_{w}" for k in ("genuine", "impostor") for w in ("before", "aft
 
 def main() -> None:
     """Runs what is missing until time is up."""
-    options = study.tiny_options(__doc__, HERE, "runs/cargait")
-    runs, out, variant = options.runs, options.out, options.variant
-    if options.job:
-        one = next(job for job in jobs() if job.name == options.job)
-        return run(one, runs, variant)
-    done = {record["name"] for record in study.read(out)}
-    todo = [
-        job
-        for job in jobs()
-        if job.name not in done and (not options.only or job.name in options.only)
-    ]
-    study.run_all(
-        todo,
-        lambda job: [sys.executable, __file__, *options.shared, "--job", job.name],
-        lambda job: record(job, runs, variant),
-        out,
-        options.minutes,
-        options.parallel,
-    )
+    study.main(__doc__, __file__, "runs/cargait", [jobs()], run, record)
 
 
 def run(job: Job, runs: pathlib.Path, variant: str) -> None:

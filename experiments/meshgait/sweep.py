@@ -16,7 +16,6 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 import time
 from typing import Any
 
@@ -42,26 +41,7 @@ PEOPLE = {"oumvlp": (120, 40), "gait3d": (200, 60)}  # training, test
 
 def main() -> None:
     """Runs what is missing until time is up."""
-    options = study.tiny_options(__doc__, HERE, "runs/meshgait")
-    runs, out, variant = options.runs, options.out, options.variant
-    if options.job:
-        one = next(job for job in jobs() if job.name == options.job)
-        return run(one, runs, variant)
-    done = {record["name"] for record in study.read(out)}
-    todo = [
-        job
-        for job in jobs()
-        if job.name not in done
-        and (not options.only or {job.row, job.name} & {*options.only})
-    ]
-    study.run_all(
-        todo,
-        lambda job: [sys.executable, __file__, *options.shared, "--job", job.name],
-        lambda job: record(job, runs, variant),
-        out,
-        options.minutes,
-        options.parallel,
-    )
+    study.main(__doc__, __file__, "runs/meshgait", [jobs()], run, record)
 
 
 def run(job: Job, runs: pathlib.Path, variant: str) -> None:

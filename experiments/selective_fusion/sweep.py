@@ -16,9 +16,7 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 import time
-from collections.abc import Collection
 from typing import Any
 
 import look
@@ -51,30 +49,14 @@ FRAMES = 8  # of a sequence
 
 def main() -> None:
     """Runs what is missing until time is up."""
-    options = study.tiny_options(__doc__, HERE, "runs/selective_fusion_study")
-    runs, out, variant = options.runs, options.out, options.variant
-    if options.job:
-        one = next(job for job in jobs() if job.name == options.job)
-        return run(one, runs, variant)
-    end = time.monotonic() + 60 * options.minutes
-    wanted = chosen(options.only)
-    for some in (bases(), [job for job in wanted if job.study != "bases"]):
-        done = {one["name"] for one in study.read(out)}
-        study.run_all(
-            [job for job in some if job.name not in done and job in wanted],
-            lambda job: [sys.executable, __file__, *options.shared, "--job", job.name],
-            lambda job: record(job, runs, variant),
-            out,
-            (end - time.monotonic()) / 60,
-            options.parallel,
-        )
+    later = [job for job in jobs() if job.study != "bases"]
+    stages, runs = [bases(), later], "runs/selective_fusion_study"
+    study.main(__doc__, __file__, runs, stages, run, record, stand_on)
 
 
-def chosen(only: Collection[str]) -> list[Job]:
-    """Jobs of these rows or names, all if there are none, and what they stand on."""
-    found = [job for job in jobs() if not only or {job.row, job.name} & {*only}]
-    stand = {name for job in found for name in (job.start, job.views)}
-    return [job for job in jobs() if job in found or job.name in stand]
+def stand_on(job: Job) -> tuple[str, str]:
+    """The bases of a job."""
+    return job.start, job.views
 
 
 def run(job: Job, runs: pathlib.Path, variant: str) -> None:

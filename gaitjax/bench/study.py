@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,55 @@ def run_all(
         ended = list(pool.map(work, todo))
     if not all(ended):
         sys.exit(f"{ended.count(False)} runs are left; type it again to go on")
+
+
+def main(
+    doc: str | None,
+    script: str,
+    runs: str,
+    stages: Sequence[Sequence[Any]],
+    run: Callable[[Any, pathlib.Path, str], None],
+    collect: Callable[[Any, pathlib.Path, str], dict[str, Any] | None],
+    stand_on: Callable[[Any], Collection[str]] = lambda job: (),
+) -> None:
+    """The command line of a study that has a tiny variant: runs what is missing.
+
+    doc, script: of the sweep.py. runs: where its runs are, by default. stages: of jobs,
+    which have a name and may have a row; those of a stage wait for the ones before.
+    run, collect: of (job, folder of runs, variant) the job, in a process of its own,
+    and its record, see `run_all`. stand_on: names of jobs that a job needs, which
+    `--only` then brings along.
+    """
+    options = tiny_options(doc, pathlib.Path(script).parent, runs)
+    everything = [job for stage in stages for job in stage]
+    if options.job:
+        one = next(job for job in everything if job.name == options.job)
+        return run(one, options.runs, options.variant)
+    wanted = chosen(everything, options.only, stand_on)
+    end = time.monotonic() + 60 * options.minutes
+    for stage in stages:
+        done = {record["name"] for record in read(options.out)}
+        run_all(
+            [job for job in stage if job.name not in done and job in wanted],
+            lambda job: [sys.executable, script, *options.shared, "--job", job.name],
+            lambda job: collect(job, options.runs, options.variant),
+            options.out,
+            (end - time.monotonic()) / 60,
+            options.parallel,
+        )
+
+
+def chosen(
+    jobs: Sequence[Any],
+    only: Collection[str],
+    stand_on: Callable[[Any], Collection[str]] = lambda job: (),
+) -> list[Any]:
+    """Jobs of these rows or names, all if there are none, and what they stand on."""
+    found = [
+        job for job in jobs if not only or {job.name, getattr(job, "row", "")} & {*only}
+    ]
+    below = {name for job in found for name in stand_on(job)}
+    return [job for job in jobs if job in found or job.name in below]
 
 
 def tiny_options(doc: str | None, folder: pathlib.Path, runs: str) -> Options:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import studies
 
+from gaitjax.bench import study
 from gaitjax.data.index import Index
 from gaitjax.run import check_config
 from gaitjax.runtime.metrics_log import MetricsLog
@@ -84,9 +85,11 @@ def test_a_row_changes_what_it_says(sweep):
 
 
 def test_only_brings_what_it_stands_on(sweep):
-    names = [job.name for job in sweep.chosen(["degraded_views"])]
+    jobs = sweep.jobs()
+    found = study.chosen(jobs, ["degraded_views"], sweep.stand_on)
+    names = [job.name for job in found]
     assert names == ["pretraining", "views_degraded", "degraded_views-seed0"]
-    assert sweep.chosen([]) == sweep.jobs()
+    assert study.chosen(jobs, [], sweep.stand_on) == jobs
 
 
 def test_accuracy_of_views(sweep):
