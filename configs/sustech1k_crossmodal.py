@@ -3,7 +3,7 @@
     python -m gaitjax.main --config configs/sustech1k_crossmodal.py:walkers
 
 Camera silhouettes find LiDAR range views of the same person, and the other way round.
-The recipe follows the cross-modal baseline of MMGait (specs/papers.md 1.15) in its
+The recipe follows the cross-modal baseline of MMGait in its
 losses and optimiser, and LidarGait's on SUSTech1K in batch and clip length; no figure
 is published for the two together. The full recipe needs the prepared data set.
 

@@ -10,6 +10,7 @@ theirs, and the config says with what data and how.
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
@@ -25,7 +26,7 @@ from gaitjax.data.index import Index
 from gaitjax.data.pipeline import Data, embed_batches
 from gaitjax.data.records import Split
 from gaitjax.errors import GaitError
-from gaitjax.files import replacing
+from gaitjax.files import replacing, write_atomically
 from gaitjax.report import embedding_map, html, saliency, tables
 from gaitjax.retrieval import clusters, protocols, ranking, rerank, search
 from gaitjax.run import (
@@ -237,7 +238,8 @@ def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:
     """{"NM/rank-1": percent} for logs and `ckpt.best`; the first one of a name, and
     so of the headline distance.
 
-    With several views {"sils>ranges/NM/rank-1": percent}, probe before gallery.
+    With several views {"sils>ranges/NM/rank-1": percent}, probe before gallery. What a
+    re-ranker made of it has its name in front: "cargait/NM/rank-1".
     """
     named: dict[str, float] = {}
     pairs = [(evaluation.probe, evaluation.gallery) for evaluation in evaluations]
@@ -255,8 +257,9 @@ def write_results(
 ) -> None:
     """Prints the tables; leaves results.json, results.csv and report.html.
 
-    Of the validation split they are called results_val.json, and so on. Of several
-    processes, which all have the same evaluations, the first one does it.
+    Of the validation split they are called results_val.json, and so on. Where the run
+    has come to its end, `finished` is written last, and says with which `eval` options.
+    Of several processes, which all have the same evaluations, the first one does it.
     """
     if not mesh.is_first():
         return
@@ -289,6 +292,9 @@ def write_results(
     simulated = " (simulated data)" if run.data.name.startswith("walkers") else ""
     files = f"results{suffix}.json, results{suffix}.csv, report{suffix}.html"
     print(f"\nresults{simulated}: {run.workdir}/{files}")
+    if not unfinished(run, int(state.step)):
+        text = json.dumps(run.config["eval"])
+        write_atomically(run.workdir / "finished", text + "\n")
 
 
 def write_report(

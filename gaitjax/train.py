@@ -24,7 +24,6 @@ from gaitjax.data import pipeline
 from gaitjax.data.builders.twins import twins
 from gaitjax.data.sampler import PKSampler
 from gaitjax.errors import GaitError
-from gaitjax.files import write_atomically
 from gaitjax.run import (
     Run,
     TrainOptions,
@@ -146,9 +145,6 @@ def train_loop(run: Run) -> TrainState:
     log.write(options.steps, evaluate.scores(evaluations))
     log.close()
     evaluate.write_results(run, shown, evaluations)
-    if mesh.is_first():
-        text = json.dumps(run.config["eval"])
-        write_atomically(run.workdir / "finished", text + "\n")
     mesh.wait_for_all("finished")
     return state
 
@@ -156,7 +152,7 @@ def train_loop(run: Run) -> TrainState:
 def is_finished(run: Run) -> bool:
     """Whether the results of the last step, with these `eval` options, are there.
 
-    `finished` is written last, and says with which options.
+    `finished` says with which options, see `evaluate.write_results`.
     """
     name = "" if run.eval_options.split == "test" else f"_{run.eval_options.split}"
     files = ["finished", f"results{name}.json", f"report{name}.html"]

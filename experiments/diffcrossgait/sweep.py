@@ -1,7 +1,7 @@
 """DiffCrossGait against its rivals and without its parts, on the twin of SUSTech1K.
 
 usage: python experiments/diffcrossgait/sweep.py [--minutes 90] [--scale narrow|full]
-           [--parallel 2] [--runs runs/diffcrossgait] [--out results.json]
+           [--parallel 2] [--runs runs/diffcrossgait_narrow] [--out results.json]
            [--only ROW ...]
 
 Each job is a process of its own, --parallel of them at a time (on a CPU two runs side

@@ -273,7 +273,7 @@ def _infomap() -> type:
     except ImportError as error:
         raise GaitError(
             "clusterer infomap wants the package infomap (its licence: GPL 3 or "
-            "later): pip install gaitjax[unsupervised], or take clusterer=dbscan"
+            "later): pip install -e '.[unsupervised]', or take clusterer=dbscan"
         ) from error
     return Infomap
 

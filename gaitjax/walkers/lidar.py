@@ -26,7 +26,7 @@ class Lidar:
     (deviation of a range): metres. Steps of the grid: degrees. dropout: share of
     returns lost.
 
-    Distance, noise and dropout are the prototype's (specs/walkers.md); the rest is
+    Distance, noise and dropout are a prototype's; the rest is
     chosen: about the depth view's pixels, 64 lines over a walker at 7 m."""
 
     view: float

@@ -1,6 +1,6 @@
 """The depth view of a LiDAR's points, as LidarGait's input.
 
-After OpenGait's pretreatment (specs/opengait.md 1.4): pixels of equal angle, jet
+After OpenGait's pretreatment: pixels of equal angle, jet
 colours of the range, rows cut to content, height 64, centred. Splats of a fixed size
 stand for the markers of its scatter plot, with the nearest point on top, and area
 averaging for its resizing.
