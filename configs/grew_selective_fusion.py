@@ -20,10 +20,13 @@ def get_config(variant: str | None = None) -> ConfigDict:
     variant = common.variants("grew_selective_fusion", variant, ("walkers", "tiny"))
     wide = {} if variant else dict(start_from="wide-pretraining")
     config = recipe("grew", variant, channels=(32, 64, 128, 256), **wide)
+    if variant == "walkers":  # a person of the twin has five sequences
+        config.method_args.update(smallest=1, min_samples=2)
     if not variant:
         # 20,000 people: each has a place, should all be found.
         config.method_args.capacity = 32_768
         config.train.steps = 100_000
         config.ckpt.every = 10_000
         rounds(config, steps=1_000, fusion=50)
+        config.train.refresh_later = ()
     return config

@@ -228,8 +228,11 @@ def headline_scores(
 
 def label_quality(data: Data, labels: np.ndarray) -> dict[str, float]:
     """How a method's own labels agree with people, for the log: nothing that is trained
-    depends on it. labels: i32 per record of the training split, -1 for none."""
+    depends on it. labels: i32 per record of the training split, -1 for none. Nothing of
+    labels that are each of one record: these agree with anybody."""
     rows = data.train_rows
+    if len(np.unique(labels[rows])) == len(rows):
+        return {}
     found = clusters.quality(labels[rows], data.train.index.subject[rows])
     return {f"labels/{key}": value for key, value in found.items()}
 

@@ -44,6 +44,7 @@ class TrainOptions:
     precision: inside the networks, see `runtime.precision`. ema: decay of the
     averaged parameters that evaluation then uses. eval_every, refresh_every: steps
     between evaluations and between a method's refreshes (None: never on the way).
+    refresh_later: (step, every), from that step on rounds are so long.
     init_from: a workdir whose newest checkpoint gives the parameters that fit, and
     init_config the config that trains it first on walkers, where it is missing.
     """
@@ -54,6 +55,7 @@ class TrainOptions:
     ema: float | None = None
     eval_every: int | None = None
     refresh_every: int | None = None
+    refresh_later: tuple[int, ...] = ()
     init_from: str | None = None
     init_config: Mapping | None = None
 
@@ -63,6 +65,24 @@ class TrainOptions:
         between(0, 1, train__ema=self.ema)
         at_least(1, train__eval_every=self.eval_every)
         at_least(1, train__refresh_every=self.refresh_every)
+        if self.refresh_later:
+            if len(self.refresh_later) != 2 or self.refresh_every is None:
+                raise GaitError(
+                    "train.refresh_later wants (step, every), and refresh_every until "
+                    f"then, got {self.refresh_later} and {self.refresh_every}"
+                )
+            at_least(1, train__refresh_later=min(self.refresh_later))
+
+    def round_at(self, step: int) -> tuple[int, float]:
+        """The round of a step, and the share of it that is over."""
+        if self.refresh_every is None:
+            return 0, step / self.steps
+        begin, every, before = 0, self.refresh_every, 0
+        if self.refresh_later and step >= self.refresh_later[0]:
+            before = -(-self.refresh_later[0] // every)  # the last of them may be cut
+            begin, every = self.refresh_later
+        rounds, rest = divmod(step - begin, every)
+        return before + rounds, rest / every
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

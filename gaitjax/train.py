@@ -79,9 +79,9 @@ def train_loop(run: Run) -> TrainState:
     with Preemption() as preemption:
         for step in bar:
             # Refresh: new labels, and with them another order of the data.
-            if method.refresh and round_ != _round(step, options):
+            if method.refresh and round_ != options.round_at(step)[0]:
                 check_finite(run, sampler, pending)
-                round_ = _round(step, options)
+                round_, _ = options.round_at(step)
                 state, labels = refreshed(run, state, round_)
                 log.write(step, evaluate.label_quality(data, labels))
                 batches = None
@@ -301,13 +301,8 @@ def _due(step: int, every: int | None) -> bool:
 
 def in_round(step: int, options: TrainOptions) -> dict[str, np.ndarray]:
     """What a batch says of its place: the round, and the share of it that is over."""
-    every = options.refresh_every or options.steps
-    progress = np.float32(step % every / every)
-    return {"round": np.int32(_round(step, options)), "progress": progress}
-
-
-def _round(step: int, options: TrainOptions) -> int:
-    return step // options.refresh_every if options.refresh_every else 0
+    round_, progress = options.round_at(step)
+    return {"round": np.int32(round_), "progress": np.float32(progress)}
 
 
 def _verb(start: int) -> str:

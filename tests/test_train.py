@@ -206,6 +206,22 @@ def test_rounds_relabel_and_resume_exactly(tiny_config, tmp_path, monkeypatch):
     assert_equal_bits(train(tiny_config, tmp_path / "stopped"), state)
 
 
+def test_rounds_of_two_lengths():
+    options = runs.TrainOptions(steps=20, refresh_every=3, refresh_later=(7, 5))
+    places = [options.round_at(step) for step in range(20)]
+    rounds = [0] * 3 + [1] * 3 + [2] + [3] * 5 + [4] * 5 + [5] * 3
+    assert [round_ for round_, _ in places] == rounds
+    shares = [share for _, share in places]
+    assert shares[:8] == [0, 1 / 3, 2 / 3, 0, 1 / 3, 2 / 3, 0, 0] and shares[8] == 0.2
+    assert runs.TrainOptions(steps=20).round_at(5) == (0, 0.25)
+    for wrong in (
+        {"refresh_later": (7, 5)},
+        {"refresh_every": 3, "refresh_later": (7,)},
+    ):
+        with pytest.raises(GaitError, match=r"refresh_later wants \(step, every\)"):
+            runs.TrainOptions(steps=20, **wrong)
+
+
 def test_source_chooses_the_records(tiny_config, tmp_path):
     tiny_config["method"] = "helpers.sourced"
     tiny_config["train"]["steps"] = 2

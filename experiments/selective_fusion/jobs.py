@@ -69,8 +69,10 @@ def main_rows() -> dict[str, dict[str, Any]]:
             fuse_clothes=False,
             fuse_views=False,
         )
-        # Two clips of a sequence, so that a batch has as many frames.
-        | {"data.p": 16, "data.k": 2},
+        # Two clips of a sequence, so that a batch has as many frames; which are to be
+        # unlike each other, as GaitSSB's are.
+        | {"data.p": 16, "data.k": 2}
+        | {"data.perspective": 0.2, "data.flip": 0.2, "data.rotate": 0.2},
     }
 
 

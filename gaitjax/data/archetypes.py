@@ -116,8 +116,13 @@ def farthest(
     least = ((paths - paths[:, [rng.integers(len(image))]]) ** 2).sum(0)
     chosen: list[int] = []
     while len(chosen) < k:
-        room = alone.copy() if k - len(chosen) == 1 else np.full(len(image), True)
+        left = k - len(chosen)
+        room = np.full(len(image), True)
         room[chosen] = False
+        if left == 1:
+            room &= alone
+        elif left % 2 == 0 and (room & alone).sum() < 2:
+            room &= ~alone  # the rest goes in pairs
         pick = int(np.where(room, least, -np.inf).argmax())
         least = least if chosen else np.full(len(image), np.inf)
         for vertex in dict.fromkeys((pick, int(image[pick]))):

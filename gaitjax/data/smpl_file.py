@@ -50,9 +50,16 @@ def find(directory: str | None = None) -> pathlib.Path:
 
 
 def named(name: str) -> pathlib.Path:
-    """A path as it is; a bare name is in the folder `smpl` of the prepared sets."""
+    """A path as it is; a bare name is in the folder `smpl` of the prepared sets, with
+    its suffix or, where that is not there, the other of `NAMES`."""
     path = pathlib.Path(name)
-    return path if len(path.parts) > 1 else data_root() / "smpl" / name
+    if len(path.parts) > 1:
+        return path
+    folder = data_root() / "smpl"
+    found = [folder / name]
+    if name in NAMES:
+        found += [folder / other for other in NAMES]
+    return next((one for one in found if one.is_file()), found[0])
 
 
 def load(path: pathlib.Path) -> dict[str, Any]:

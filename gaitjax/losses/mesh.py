@@ -25,5 +25,5 @@ def place_l1(
     loss = (jnp.abs(found - wanted).mean((-1, -2)) * weight).sum() / frames
     apart = jax.lax.stop_gradient(found - root - wanted)
     error = (jnp.linalg.norm(apart, axis=-1).mean(-1) * weight).sum() / frames
-    unlabelled = 1 - weight.sum() / jnp.maximum(counts.sum(), 1.0)
+    unlabelled = (counts - weight).sum() / jnp.maximum(counts.sum(), 1.0)
     return loss, {"loss": loss, "error": error, "unlabelled": unlabelled}

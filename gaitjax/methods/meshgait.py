@@ -115,6 +115,11 @@ def make(
     check_stages("method_args", bins, features, 4, layers=layers, channels=channels)
     check_input(info, "sils", downsample, "downsample")
     source = label_source(info, labels, smpl_model)
+    if warmup and not labels:
+        raise GaitError(
+            f"method_args.warmup={warmup} is of labels alone, and this run learns "
+            "none; set warmup=0"
+        )
     check_fusion(fusion, channels, volume)
     num_classes = info.num_classes if ce_weight else 0
     model = MeshGait(
@@ -286,7 +291,7 @@ class MeshGait(nn.Module):
             height, columns = beside.shape[2:4]
         else:
             height = y.shape[2]
-            columns = height * x.shape[3] // x.shape[2]
+            columns = -(-height * x.shape[3] // x.shape[2])
         y = per_frame(functools.partial(resized, height=height), y)
         return middle(y, columns)
 
@@ -336,7 +341,7 @@ def label_source(info: Info, labels: Sequence[str], smpl_model: str | None) -> L
         there.pop("markers", None)
     picked = "markers" in labels and "markers" not in there and markers is not None
     wanted = {"vertices" if picked and key == "markers" else key for key in labels}
-    check_labels(info, labels, wanted - set(there), smpl_model, there)
+    check_labels(info, labels, wanted, smpl_model, there)
 
     def places(batch: Batch, chosen: jax.Array) -> dict[str, jax.Array]:
         if body is None:
@@ -356,14 +361,15 @@ def label_source(info: Info, labels: Sequence[str], smpl_model: str | None) -> L
 def check_labels(
     info: Info,
     labels: Sequence[str],
-    missing: Collection[str],
+    wanted: Collection[str],
     smpl_model: str | None,
     shapes: Mapping[str, tuple[int, ...]],
 ) -> None:
     """Raises GaitError for labels that cannot be had, or of which there are too few.
 
-    missing: what is neither in the data nor made. shapes: of what is.
+    wanted: what they are made of. shapes: of what is in the data or is made.
     """
+    missing = set(wanted) - set(shapes)
     if labels and "joints" not in labels:
         raise GaitError(
             "method_args.joint_weight=0, but markers and vertices are seen from the "
@@ -393,7 +399,7 @@ def check_labels(
                 "prepare the set with that number (docs/meshgait.md)"
             )
     weights = info.topology.weights if info.topology else None
-    if "vertices" in labels and weights is not None:
+    if "vertices" in wanted and weights is not None:
         number = shapes["vertices"][0]
         if weights.shape[1] != number:
             raise GaitError(

@@ -89,6 +89,21 @@ def test_choice_is_its_own_mirror_image_and_weights_too():
     np.testing.assert_allclose(weights.sum(0), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("image", [[0, 2, 1], [0, 1, 2], [0, 2, 1, 3], [1, 0, 3, 2]])
+def test_any_number_of_markers_that_pairs_allow(image):
+    image = np.array(image)
+    alone = (image == np.arange(len(image))).any()
+    for k in range(1, len(image) + 1):
+        if k % 2 and not alone:
+            continue
+        for seed in range(8):
+            paths = np.random.default_rng(seed).normal(size=(5, len(image)))
+            rng = np.random.default_rng(seed)
+            found = archetypes.farthest(paths, k, image, rng)
+            assert len(found) == len(set(found)) == k
+            assert set(image[found]) == set(found)
+
+
 def test_compressed_paths_keep_their_distances():
     paths = np.random.default_rng(3).normal(size=(30, 12))
     small = archetypes.compress(paths)

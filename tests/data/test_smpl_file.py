@@ -231,6 +231,8 @@ def test_found_where_prepared_sets_live(tmp_path, monkeypatch):
     path = _pkl(tmp_path / "smpl", smpl_content())
     assert smpl_file.find(str(tmp_path)) == path
     monkeypatch.setenv("GAITJAX_DATA", str(tmp_path))
+    assert smpl_file.named("SMPL_NEUTRAL.npz") == path  # there is the .pkl alone
+    assert smpl_file.named("mine.npz") == tmp_path / "smpl" / "mine.npz"
     path = _npz(tmp_path / "smpl")
     assert smpl_file.find() == path
     _fails(
