@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -56,24 +56,28 @@ def run_all(
     """Runs jobs in their order, `parallel` at a time, and appends their records.
 
     command: of a job, what is run. collect: its record once it is done, None where it
-    is not. Exits with a line where jobs are left.
+    is not. Exits with a line where jobs are left, which names those that failed.
     """
     end = time.monotonic() + 60 * minutes
     lock = threading.Lock()
 
-    def work(job: Any) -> bool:
-        ended = finished(command(job), end - time.monotonic())
-        record = collect(job) if ended else None
+    def work(job: Any) -> str:
+        ended = run_one(command(job), end - time.monotonic())
+        record = collect(job) if ended == "done" else None
         if record is None:
-            return False
+            return "left" if ended == "done" else ended
         with lock:
             append(out, record)
-        return True
+        return "done"
 
     with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
         ended = list(pool.map(work, todo))
-    if not all(ended):
-        sys.exit(f"{ended.count(False)} runs are left; type it again to go on")
+    left = len(ended) - ended.count("done")
+    failed = [job for job, one in zip(todo, ended, strict=True) if one == "failed"]
+    names = ", ".join(str(getattr(job, "name", job)) for job in failed)
+    why = f" ({names} failed, see above)" if failed else ""
+    if left:
+        sys.exit(f"{left} runs are left{why}; type it again to go on")
 
 
 def main(
@@ -153,17 +157,17 @@ def tiny_options(doc: str | None, folder: pathlib.Path, runs: str) -> Options:
     )
 
 
-def finished(command: list[str], seconds: float) -> bool:
-    """Runs a command; False where it failed or had to be asked to stop."""
+def run_one(command: list[str], seconds: float) -> Literal["done", "failed", "left"]:
+    """Runs a command, and asks it to stop when time is up."""
     if seconds <= 0:
-        return False
+        return "left"
     process = subprocess.Popen(command)
     try:
-        return process.wait(seconds) == 0
+        return "failed" if process.wait(seconds) else "done"
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)  # the loop saves its state and leaves
         process.wait()
-        return False
+        return "left"
 
 
 def read(out: pathlib.Path) -> list[dict[str, Any]]:

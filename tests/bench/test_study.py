@@ -15,7 +15,7 @@ def command(text):
 def test_records_are_appended_and_failures_are_left(tmp_path, capfd):
     out = tmp_path / "results.json"
     jobs = {"good": "pass", "bad": "raise SystemExit(3)", "late": "pass"}
-    with pytest.raises(SystemExit, match="1 runs are left"):
+    with pytest.raises(SystemExit, match=r"1 runs are left \(bad failed, see above\)"):
         study.run_all(
             list(jobs),
             lambda name: command(jobs[name]),
@@ -37,14 +37,14 @@ def leave(*_):
 signal.signal(signal.SIGTERM, leave)
 time.sleep(60)
 """
-    assert not study.finished(command(text), seconds=3)
+    assert study.run_one(command(text), seconds=3) == "left"
     assert (tmp_path / "saved").exists()
-    assert not study.finished(command("raise ValueError"), seconds=0)
+    assert study.run_one(command("raise ValueError"), seconds=0) == "left"
 
 
 def test_what_is_not_done_has_no_record(tmp_path):
     out = tmp_path / "results.json"
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="1 runs are left; type it again"):
         study.run_all(["x"], lambda x: command("pass"), lambda x: None, out, 1, 2)
     assert study.read(out) == []
 
