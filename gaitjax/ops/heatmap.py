@@ -11,8 +11,6 @@ the middle, and maps of 8, 16 and 32 voxels a side mean the same places (the cor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 
@@ -48,21 +46,6 @@ def confidence(p: jax.Array, at: jax.Array) -> jax.Array:
     index = (z * height + y) * width + x  # [..., k]
     flat = jnp.asarray(p, jnp.float32).reshape(*batch, depth * height * width, maps)
     return jnp.take_along_axis(flat, index[..., None, :], -2)[..., 0, :]
-
-
-def gaussian(at: jax.Array, size: Sequence[int], deviation: float) -> jax.Array:
-    """Maps with a Gaussian at each place [..., k, 3]: f32[..., d, h, w, k], sums one.
-
-    size: voxels (d, h, w). deviation: in voxels, along every axis.
-    """
-    at = jnp.asarray(at, jnp.float32)
-    maps = []
-    for axis, voxels in zip((2, 1, 0), size, strict=True):
-        away = (centres(voxels)[:, None] - at[..., None, :, axis]) * voxels
-        maps.append(jax.nn.softmax(-0.5 * (away / deviation) ** 2, -2))  # [..., i, k]
-    z, y, x = maps
-    z, y = z[..., :, None, None, :], y[..., None, :, None, :]
-    return z * y * x[..., None, None, :, :]  # [..., d, h, w, k]
 
 
 def centres(size: int) -> jax.Array:

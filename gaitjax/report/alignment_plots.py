@@ -178,31 +178,6 @@ def failure_pictures(
     return figure
 
 
-def elevation_curves(
-    curves: Mapping[str, Sequence[tuple[float, ...]]], title: str = ""
-) -> Figure:
-    """{label: [(elevation in degrees, Rank-1 %, ...)]}: a line per label.
-
-    More than one Rank-1 at an elevation (seeds, say) are drawn as their mean and a
-    band from the least to the largest.
-    """
-    figure, axes = plots.make_axes(4.8, 3.2)
-    for number, (label, points) in enumerate(curves.items()):
-        points = sorted(points)
-        at = [point[0] for point in points]
-        style = plots.line_style(number)
-        mean = [float(np.mean(point[1:])) for point in points]
-        axes.plot(at, mean, label=label, marker="o", markersize=3, **style)
-        low, high = zip(*((min(p[1:]), max(p[1:])) for p in points), strict=True)
-        axes.fill_between(at, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    axes.set_xlabel("elevation of the camera, degrees")
-    axes.set_ylabel("Rank-1, %")
-    axes.set_ylim(bottom=0)
-    axes.set_title(title, loc="left", fontsize=9)
-    axes.legend(frameon=False, labelcolor=plots.INK, fontsize=8)
-    return figure
-
-
 def write_png(path: str | os.PathLike, drawn: Figure | np.ndarray) -> None:
     """A figure, or u8[y,x,3]."""
     image = _pixels(drawn) if isinstance(drawn, Figure) else drawn

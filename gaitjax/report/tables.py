@@ -52,15 +52,6 @@ def by_stages(rows: Sequence[dict]) -> list[list[dict]]:
     return found
 
 
-def view_table(views: Sequence[str], table: np.ndarray) -> str:
-    """Rank-1 %, probe views down, gallery views across: f64[v,v]."""
-    head = ["probe \\ gallery", *views]
-    lines = [
-        [view, *map(percent, values)] for view, values in zip(views, table, strict=True)
-    ]
-    return aligned([head, *lines])
-
-
 def write_json(path: str | os.PathLike, rows: Sequence[dict], **more: object) -> None:
     """`{"rows": [...], ...}`, never half a file. A NaN is an error, it is not JSON."""
     content = {"rows": list(rows), **more}

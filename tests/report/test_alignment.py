@@ -269,10 +269,6 @@ def test_pictures_show_the_numbers(tmp_path):
     assert end.get_ydata().tolist() == [0.4, 0.4]
     assert [text.get_text() for text in figure.legends[0].texts] == ["full", "p1"]
     assert len(figure.axes) == 4
-    points = [(30.0, 40.0, 60.0), (0.0, 70.0)]
-    curves = {"axial": points, "none": points[1:]}
-    axes = alignment_plots.elevation_curves(curves, "t").axes[0]
-    assert axes.lines[0].get_xydata().tolist() == [[0, 70], [30, 50]]
     path = tmp_path / "a.png"
     alignment_plots.write_png(path, figure)
     assert path.read_bytes()[:4] == b"\x89PNG"

@@ -3,7 +3,6 @@
 import csv
 import json
 
-import numpy as np
 import pytest
 
 from gaitjax.report import tables
@@ -55,15 +54,6 @@ def test_a_second_stage_stands_below_the_first():
 
 def test_no_rows():
     assert tables.results_table([]).startswith("no results (n/a")
-
-
-def test_view_table():
-    text = tables.view_table(["000", "090"], np.array([[100, 50.456], [np.nan, 0]]))
-    assert text.splitlines() == [
-        "probe \\ gallery     000    090",
-        "000              100.00  50.46",
-        "090                 n/a   0.00",
-    ]
 
 
 def test_files_hold_the_rows(tmp_path):
