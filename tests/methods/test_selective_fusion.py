@@ -20,7 +20,9 @@ from gaitjax.errors import GaitError
 from gaitjax.methods import api, selective_fusion
 from gaitjax.methods.supervised import make_backbone
 from gaitjax.ops.frames import network_input
+from gaitjax.retrieval import fusion
 from gaitjax.run import open_run
+from gaitjax.runtime import weights
 from gaitjax.runtime.metrics_log import read
 
 N, T = 4, 3
@@ -369,8 +371,27 @@ def test_a_round_that_cannot_be_is_one_line():
 
 
 @pytest.fixture(scope="module")
-def config(_tiny_config):
-    """Seven steps in three rounds, the last two with fusion of clothes."""
+def bright(_tiny_config, tiny_data, tmp_path_factory):
+    """The folder of a classifier of views; of three sequences it calls one frontal."""
+    folder = tmp_path_factory.mktemp("views") / "bright"
+    split = tiny_data.train.with_keys(("sils",))
+    sils = [split[row]["sils"][..., 10:-10] for row in range(len(split))]
+    threshold = np.quantile([np.mean(x) for x in sils], 2 / 3)
+    weights.write(
+        folder,
+        {"params": {"threshold": jnp.float32(threshold)}, "model_state": {}},
+        _tiny_config | {"method": "helpers.bright", "method_args": {}},
+        step=1,
+        shapes={"sils": (64, 44)},
+        num_classes=2,
+        source="a test",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(_tiny_config, bright):
+    """Seven steps in three rounds, the last two with both fusions."""
     config = copy.deepcopy(_tiny_config)
     config["data"].update(label="none", p=2, k=2, frames=2)
     config["method"] = "selective_fusion"
@@ -378,7 +399,8 @@ def config(_tiny_config):
         backbone_args=dict(channels=(2, 2, 2), bins=(2,), features=2),
         downsample=2,
         fusion_round=1,
-        fuse_views=False,
+        view_base={"workdir": str(bright), "config": None},
+        frontal_share=0.6,
         clusterer="dbscan",
         neighbours=4,
         smallest=1,
@@ -411,7 +433,24 @@ def quiet():
 
 
 @pytest.fixture(scope="module")
-def finished(config, quiet, tmp_path_factory):
+def dissolved():
+    """How many clusters of front and back each round with fusion had."""
+    found = []
+    patch = pytest.MonkeyPatch()
+    original = fusion.frontal_clusters
+
+    def watched(labels, frontal, share):
+        clusters = original(labels, frontal, share)
+        found.append(int(clusters.sum()))
+        return clusters
+
+    patch.setattr(fusion, "frontal_clusters", watched)
+    yield found
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def finished(config, quiet, dissolved, tmp_path_factory):
     return run_to_the_end(config, tmp_path_factory.mktemp("selective") / "run")
 
 
@@ -420,8 +459,9 @@ def assert_equal_bits(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_a_run_moves_what_it_learns(finished):
+def test_a_run_moves_what_it_learns(finished, dissolved):
     state, (round_, labels), lines = finished
+    assert len(dissolved) >= 2 and min(dissolved[:2]) > 0
     assert round_ == 2 and [line["step"] for line in lines] == [0, 3, 6]
     number = max(labels) + 1
     assert number >= 2 and lines[-1]["labels/clusters"] == number
