@@ -57,7 +57,7 @@ def recipe(name: str, variant: str) -> ConfigDict:
             modules=(1, 1, 1),
             blocks=1,
             side=8,
-            volume=(16, 32, 64),
+            volume=(8, 16, 64),
         )
         config.data.args.modalities = ("sils", "joints", "markers", "vertices")
         config.data.update(p=8, k=4, frames=4, skip=0, flip=0.0, rotate=0.0)

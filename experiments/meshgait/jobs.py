@@ -18,9 +18,9 @@ FRAMES = 128  # of a batch: people x sequences x frames of a clip
 SIDE, CLIP = 8, 4  # voxels and frames of the recipe
 # Test clips are changed: how strongly silhouettes are spoilt, how long a clip is.
 CHANGED = {
-    "noise": (0.02, 0.05, 0.1, 0.2),
-    "occlusion": (0.125, 0.25, 0.375, 0.5),
-    "frames": (5, 10, 20, 30, 50),
+    "noise": (0.02, 0.1, 0.2),
+    "occlusion": (0.125, 0.25, 0.5),
+    "frames": (5, 10, 20, 50),
 }
 BARE = args(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0)
 
@@ -82,7 +82,7 @@ def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
             "detach_features": args(detach_features=True),
             "detach_mesh": args(detach_mesh=True),
             "volume_1": args(volume=(64,)),
-            "volume_2": args(volume=(32, 64)),
+            "volume_2": args(volume=(8, 64)),
             "volume_4": args(volume=(8, 16, 32, 64)),
         },
         "clips": {f"frames_{t}": clip(t) for t in (2, 8, 16)},
