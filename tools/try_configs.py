@@ -76,12 +76,18 @@ def set_up() -> None:
 
 
 def by_bases(names: Sequence[str], folder: str) -> list[list[str]]:
-    """Configs that stand on the same network in one group: it is trained once."""
-    groups: dict[tuple[str, ...], list[str]] = {}
+    """Configs that share a network they stand on in one group: it is trained once."""
+    groups: list[tuple[set[str], list[str]]] = []
     for name in names:
-        key = tuple(base["workdir"] for base in bases(load(name, "tiny"), folder))
-        groups.setdefault(key or (name,), []).append(name)
-    return list(groups.values())
+        found = bases(load(name, "tiny"), folder)
+        mine, together, others = {base["workdir"] for base in found}, [], []
+        for stand_on, members in groups:
+            if mine & stand_on:
+                mine, together = mine | stand_on, together + members
+            else:
+                others.append((stand_on, members))
+        groups = [*others, (mine, [*together, name])]
+    return [members for _, members in groups]
 
 
 def bases(config: dict[str, Any], folder: str) -> list[dict[str, Any]]:
