@@ -265,7 +265,7 @@ def test_infomap_missing_names_licence_extra_and_the_other(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "infomap", None)
     with pytest.raises(GaitError) as error:
         clusters.cluster("infomap", X)
-    for word in ("GPL", "gaitjax[unsupervised]", "clusterer=dbscan"):
+    for word in ("GPL", "'.[unsupervised]'", "clusterer=dbscan"):
         assert word in str(error.value)
 
 
