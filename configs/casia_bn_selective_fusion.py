@@ -72,8 +72,7 @@ def recipe(
     config.train.update(steps=7_500, precision="bf16")
     config.ckpt.every = 1_000
     config.log.every = 50
-    rounds(config, steps=50, fusion=50)
-    config.train.refresh_later = (2_500, 100)
+    rounds(config, steps=50, fusion=50, later=(2_500, 100))
     if variant:
         scaled(config, f"walkers_{name}", variant)
     before = "-".join(filter(None, ("runs/selective_fusion", variant)))
@@ -85,9 +84,12 @@ def recipe(
     return config
 
 
-def rounds(config: ConfigDict, *, steps: int, fusion: int) -> None:
-    """Clusters anew every so many steps; the first round with fusion."""
-    config.train.refresh_every = steps
+def rounds(
+    config: ConfigDict, *, steps: int, fusion: int, later: tuple[int, ...] = ()
+) -> None:
+    """Clusters anew every so many steps; the first round with fusion. later: see
+    `train.refresh_later`."""
+    config.train.update(refresh_every=steps, refresh_later=later)
     config.method_args.fusion_round = fusion
 
 
@@ -107,7 +109,6 @@ def scaled(config: ConfigDict, twin: str, variant: str) -> None:
     config.method_args.rate = 0.05
     config.train.update(steps=600, precision="float32", ema=None)
     rounds(config, steps=60, fusion=5)
-    config.train.refresh_later = ()
     if variant == "tiny":
         tiny(config, **zoo.tiny_sizes(backbone))
         config.data.update(p=2, k=2)

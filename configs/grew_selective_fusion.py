@@ -28,5 +28,4 @@ def get_config(variant: str | None = None) -> ConfigDict:
         config.train.steps = 100_000
         config.ckpt.every = 10_000
         rounds(config, steps=1_000, fusion=50)
-        config.train.refresh_later = ()
     return config

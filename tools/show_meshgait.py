@@ -19,7 +19,7 @@ from absl import flags, logging
 from gaitjax.data import smpl_file
 from gaitjax.data.pipeline import embed_batches
 from gaitjax.errors import GaitError
-from gaitjax.methods import api, meshgait
+from gaitjax.methods import meshgait
 from gaitjax.report import bodies, pictures
 from gaitjax.run import Run, reopen, restore_model
 from gaitjax.runtime.mesh import use_compile_cache
@@ -93,11 +93,8 @@ def look(run: Run, number: int, frames: int) -> list[bodies.Walk]:
 
 def labels(run: Run) -> meshgait.Labels | None:
     """Where true bodies come from, as in training; None where the test has none."""
-    args, data = run.config["method_args"], run.data
-    shapes = data.shapes(data.train.modalities)
-    info = api.Info(len(data.names), shapes, topology=data.topology)
-    source = meshgait.label_source(info, meshgait.learnt(args), args["smpl_model"])
-    return source if set(source.keys) <= set(data.test.modalities) else None
+    source = meshgait.labels_of(run.config["method_args"], run.data)
+    return source if set(source.keys) <= set(run.data.test.modalities) else None
 
 
 def faces(run: Run) -> np.ndarray | None:

@@ -41,7 +41,7 @@ def errors(run: Run, state: TrainState) -> dict[str, dict[str, float]]:
     """
     if run.method.predict is None:
         return {}
-    source = labels(run)
+    source = meshgait.labels_of(run.config["method_args"], run.data)
     split = run.data.test.with_keys(("sils", *source.keys))
     found = {
         key: np.full(len(split), np.nan)
@@ -87,14 +87,6 @@ def by_view(values: np.ndarray, index: Index) -> dict[str, float]:
     if len(np.unique(index.view)) < 20:  # in the wild a view is a sequence's number
         rows |= {view: index.view == view for view in np.unique(index.view)}
     return {str(v): round(float(np.nanmean(values[at])), 2) for v, at in rows.items()}
-
-
-def labels(run: Run) -> meshgait.Labels:
-    """Where true bodies come from, as in training."""
-    data = run.data
-    shapes = data.shapes(data.train.modalities)
-    info = api.Info(len(data.names), shapes, topology=data.topology)
-    return meshgait.label_source(info, meshgait.learnt(run.config["method_args"]), None)
 
 
 # Other test clips.

@@ -341,13 +341,12 @@ def seeds(records: list[Record], rows: list[str]) -> Figure:
 def curves(records: list[Record], rows: list[str]) -> Figure:
     """Means over seeds against steps."""
     titles = ("joint error of training clips, mm", "Rank-1 of the test, %")
-    figure, panels = charts.panels(titles, 3.4)
+    figure, panels = charts.panels(titles, 3.4, "steps")
     for axes, name in zip(panels, ("joints/error_mm", "NM/rank-1"), strict=True):
         for row in rows:
             points = curve(records, row, name)
             if points:
                 axes.plot(*zip(*points, strict=True), ms=4, **style(row))
-        axes.set_xlabel("steps")
         axes.set_ylim(bottom=0)
     charts.legend_below(figure, panels)
     return figure
@@ -356,14 +355,13 @@ def curves(records: list[Record], rows: list[str]) -> Figure:
 def views(records: list[Record], rows: list[str]) -> Figure:
     """Against the probe's view."""
     titles = ("Rank-1, %", "joint error, mm")
-    figure, panels = charts.panels(titles, 3.4)
+    figure, panels = charts.panels(titles, 3.4, "view of the probe, degrees")
     for axes, name in zip(panels, ("Rank-1", "joints, mm"), strict=True):
         for row in rows:
             found = view_figures(records, row)[name]
             points = sorted((int(v), statistics.fmean(x)) for v, x in found.items())
             if points:
                 axes.plot(*zip(*points, strict=True), ms=4, **style(row))
-        axes.set_xlabel("view of the probe, degrees")
     charts.legend_below(figure, panels)
     return figure
 

@@ -28,6 +28,7 @@ import numpy as np
 from gaitjax.arguments import at_least, between
 from gaitjax.backbones.deepgaitv2 import Trunk, check_stages, heads
 from gaitjax.data import smpl_file
+from gaitjax.data.pipeline import Data
 from gaitjax.errors import GaitError
 from gaitjax.layers.temporal import per_frame
 from gaitjax.layers.volume import (
@@ -106,8 +107,10 @@ def make(
     labels are used. warmup: steps of the labels alone. Weights of 0 switch off, and
     their labels are not read.
     """
-    weights = dict(joints=joint_weight, markers=marker_weight, vertices=mesh_weight)
-    labels = tuple(key for key in LABELS if weights[key] and fusion != "2d")
+    weights = dict(
+        joint_weight=joint_weight, marker_weight=marker_weight, mesh_weight=mesh_weight
+    )
+    labels = learnt({"fusion": fusion, **weights})
     at_least(1, method_args__side=side, method_args__width=width)
     at_least(0, method_args__rank=rank, method_args__warmup=warmup)
     at_least(0, method_args__supervised_frames=supervised_frames)
@@ -183,7 +186,7 @@ def make(
             places = source.places(batch, chosen)
         for key in labels:
             term, values = place_l1(out[key], places[key], root, counts)
-            total += weights[key] * term
+            total += weights[WEIGHTS[key]] * term
             values["error_mm"] = 1000 * BOX * values.pop("error")
             metrics |= {f"{key}/{name}": value for name, value in values.items()}
         return total, (model_state, metrics)
@@ -356,6 +359,13 @@ def label_source(info: Info, labels: Sequence[str], smpl_model: str | None) -> L
 
     keys = ("smpl",) if body else tuple(key for key in LABELS if key in wanted)
     return Labels(keys, there.get("vertices", (0,))[0], places)
+
+
+def labels_of(args: Mapping[str, Any], data: Data) -> Labels:
+    """Those of a run, by its `method_args`, as in training."""
+    shapes = data.shapes(data.train.modalities)
+    info = Info(len(data.names), shapes, topology=data.topology)
+    return label_source(info, learnt(args), args["smpl_model"])
 
 
 def check_labels(
