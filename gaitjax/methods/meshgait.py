@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gaitjax.arguments import at_least, between
-from gaitjax.backbones.deepgaitv2 import Trunk, check_stages, heads
+from gaitjax.backbones.deepgaitv2 import STRIDES, Trunk, check_stages, heads
 from gaitjax.data import smpl_file
 from gaitjax.data.pipeline import Data
 from gaitjax.errors import GaitError
@@ -62,6 +62,7 @@ def make(
     *,
     dtype: jnp.dtype = jnp.float32,
     fusion: Fusion = "concat",
+    fused_after: int = 4,
     mode: Literal["2d", "3d", "p3d"] = "p3d",
     layers: tuple[int, ...] = (1, 1, 1, 1),
     channels: tuple[int, ...] = (64, 128, 256, 512),
@@ -94,6 +95,8 @@ def make(
     ce_smoothing: float = 0.1,
 ) -> Method:
     """fusion: of the two branches (addition is the paper's rival), or one of them.
+    fused_after: how many of the 2D branch's stages come before; the rest, which see
+    both, after.
 
     mode, layers, channels, bins, features: of DeepGaitV2. width, stem, modules,
     blocks: of HRNet. remat: of both, recompute in the backward pass. side: voxels along
@@ -123,14 +126,20 @@ def make(
             f"method_args.warmup={warmup} is of labels alone, and this run learns "
             "none; set warmup=0"
         )
-    check_fusion(fusion, channels, volume)
+    check_fusion(fusion, fused_after, channels, volume)
+
+    def stages(some: slice) -> Callable[..., nn.Module]:
+        """A part of the 2D branch, with the stem where it begins."""
+        sizes = (tuple(of[some]) for of in (layers, channels, STRIDES))
+        first = not some.start
+        return functools.partial(Trunk, mode, *sizes, first, dtype=dtype, remat=remat)
+
     num_classes = info.num_classes if ce_weight else 0
     model = MeshGait(
         num_classes=num_classes,
         fusion=fusion,
-        trunk=functools.partial(
-            Trunk, mode, tuple(layers), tuple(channels), dtype=dtype, remat=remat
-        ),
+        trunk=stages(slice(fused_after)),
+        later=stages(slice(fused_after, None)) if fused_after < len(STRIDES) else None,
         maps=functools.partial(
             HeatMaps, JOINTS + MARKERS, side, width, stem, modules, blocks, remat, dtype
         ),
@@ -220,13 +229,15 @@ def make(
 class MeshGait(nn.Module):
     """Embeddings and logits as of any network; of some frames the body too.
 
-    trunk, maps, volume, decoder: make the parts. scale: where not None, the 3D
+    trunk, maps, volume, decoder: make the parts; later what of the 2D branch comes
+    after fusion, if anything. scale: where not None, the 3D
     convolutions get probabilities, sharpened by it, of mean one; else logits.
     """
 
     num_classes: int
     fusion: Fusion
     trunk: Callable[..., nn.Module]
+    later: Callable[..., nn.Module] | None
     maps: Callable[..., nn.Module]
     volume: Callable[..., nn.Module]
     decoder: Callable[..., nn.Module]
@@ -264,6 +275,8 @@ class MeshGait(nn.Module):
             fused = found["2d"] + found["3d"]
         else:
             fused = jnp.concatenate(list(found.values()), -1)
+        if self.later is not None:
+            fused = self.later(name="later")(fused, mask, train=train)
         return out | heads(
             fused,
             mask,
@@ -418,10 +431,19 @@ def check_labels(
             )
 
 
-def check_fusion(fusion: str, channels: Sequence[int], volume: Sequence[int]) -> None:
-    """Raises GaitError where branches cannot be added, or fusion is none of ours."""
-    if fusion == "add" and channels[-1] != volume[-1]:
+def check_fusion(
+    fusion: str, fused_after: int, channels: Sequence[int], volume: Sequence[int]
+) -> None:
+    """Raises GaitError where the branches do not meet, or cannot be added."""
+    between(1, len(STRIDES), method_args__fused_after=fused_after)
+    if fused_after < len(STRIDES) and fusion in ("2d", "3d"):
+        raise GaitError(
+            f"method_args.fused_after={fused_after} is of two branches, and "
+            f"fusion={fusion} has one; leave fused_after={len(STRIDES)}"
+        )
+    ours = channels[fused_after - 1]
+    if fusion == "add" and ours != volume[-1]:
         raise GaitError(
             f"method_args.fusion=add wants as many channels from both branches, got "
-            f"{channels[-1]} and {volume[-1]}; change channels or volume"
+            f"{ours} and {volume[-1]}; change channels or volume"
         )

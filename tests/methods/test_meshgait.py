@@ -253,12 +253,29 @@ def test_other_fusions(fusion):
     assert fcs.shape == (8, 4, 4)
 
 
+@pytest.mark.parametrize("fused_after", [1, 3])
+def test_stages_after_fusion_see_both_branches(fused_after):
+    method = make(fused_after=fused_after)
+    params, _ = jax.eval_shape(method.init, jax.random.key(0), _batch_like())
+    before = {f"layer{i}" for i in range(fused_after + 1)}
+    assert {*params["backbone"]} == before
+    assert len(params["later"]) == 4 - fused_after
+    width = SMALL["channels"][fused_after - 1] + SMALL["volume"][-1]
+    first = params["later"]["layer1"]["block0"]["conv1"]["conv"]["kernel"]
+    assert first.shape[-2] == width
+    (fcs,) = jax.tree.leaves(params["fcs"])  # as wide as the 2D branch alone
+    assert fcs.shape == (8, SMALL["channels"][-1], 4)
+
+
 @pytest.mark.parametrize(
     ("changes", "shapes", "words"),
     [
         ({"joint_weight": 0.0}, SHAPES, "seen from the first joint"),
         ({}, {"sils": (64, 44)}, "no joints, markers, vertices"),
         ({"fusion": "add", "volume": (4, 8)}, SHAPES, "as many channels"),
+        ({"fusion": "add", "fused_after": 1}, SHAPES, "got 2 and 4"),
+        ({"fusion": "3d", "fused_after": 3}, SHAPES, "of two branches"),
+        ({"fused_after": 5}, SHAPES, "fused_after: expected 1 to 4"),
         ({"fusion": "both"}, SHAPES, "fusion"),
         ({"labelled": 1.5}, SHAPES, "labelled"),
         ({}, SHAPES | {"joints": (17, 3)}, "24 joints"),
