@@ -356,7 +356,10 @@ def label_source(info: Info, labels: Sequence[str], smpl_model: str | None) -> L
         there |= {"joints": (JOINTS, 3), "vertices": body.template.shape}
         there.pop("markers", None)
     picked = "markers" in labels and "markers" not in there and markers is not None
-    wanted = {"vertices" if picked and key == "markers" else key for key in labels}
+    # In order: a set's would be another program in each process, compiled anew.
+    wanted = dict.fromkeys(
+        "vertices" if picked and key == "markers" else key for key in labels
+    )
     check_labels(info, labels, wanted, smpl_model, there)
 
     def places(batch: Batch, chosen: jax.Array) -> dict[str, jax.Array]:
