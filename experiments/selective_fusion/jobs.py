@@ -14,9 +14,9 @@ from typing import Any
 from gaitjax.bench.study import args
 
 SEEDS = (0, 1, 2)
-ROUND, ROUNDS, FUSION = 60, 8, 4  # steps of a round; rounds; the first with fusion
+ROUND, ROUNDS, FUSION = 40, 8, 4  # steps of a round; rounds; the first with fusion
 STEPS = ROUND * ROUNDS
-BATCH = {"data.p": 8, "data.k": 4, "data.frames": 4}  # 128 frames
+BATCH = {"data.p": 8, "data.k": 4, "data.frames": 3}  # 96 frames
 # What is trained before, by name: (steps, of the classifier of views).
 BASES = {
     "pretraining": (500, False),

@@ -43,7 +43,7 @@ HERE = pathlib.Path(__file__).parent
 TARGET, SOURCE = "walkers_casia_b", "walkers_oumvlp"
 METRICS = ("rank-1", "rank-5", "mAP")
 # Training, test: every round embeds all of the target's, 110 sequences of a person.
-PEOPLE = {TARGET: (30, 20), SOURCE: (120, 40)}
+PEOPLE = {TARGET: (24, 20), SOURCE: (120, 20)}
 FRAMES = 8  # of a sequence
 
 
@@ -123,7 +123,7 @@ def base(name: str, variant: str) -> ConfigDict:
 
 
 def narrow(config: ConfigDict, twin: str, variant: str) -> None:
-    """The data of a twin, fewer than it has, and batches of 128 frames."""
+    """The data of a twin, fewer than it has, and batches of 96 frames."""
     config.data.name = twin
     config.log.tensorboard = False
     if variant == "tiny":
