@@ -1,5 +1,6 @@
 """Studies go on where they were stopped, and lose nothing."""
 
+import os
 import sys
 
 import numpy as np
@@ -47,6 +48,24 @@ def test_what_is_not_done_has_no_record(tmp_path):
     with pytest.raises(SystemExit, match="1 runs are left; type it again"):
         study.run_all(["x"], lambda x: command("pass"), lambda x: None, out, 1, 2)
     assert study.read(out) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no say in it here")
+def test_jobs_have_cores_of_their_own(tmp_path):
+    mine = os.sched_getaffinity(0)
+    for parallel in (1, len(mine), 2 * len(mine)):
+        found = study.shares(parallel)
+        assert len(found) == parallel and all(found)
+        assert set().union(*found) == mine
+    alone = study.shares(len(mine))
+    assert sum(map(len, alone)) == len(mine)  # none is shared
+    core = min(mine)
+    text = f"import os; assert os.sched_getaffinity(0) == {{{core}}}"
+    # A little later: its parent is to have had its say.
+    assert (
+        study.run_one(command(f"import time; time.sleep(1); {text}"), 30, {core})
+        == "done"
+    )
 
 
 def test_seconds_add_up(tmp_path):
