@@ -64,9 +64,9 @@ def main_rows() -> dict[str, dict[str, Any]]:
 def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
     """One seed each, by study; each differs from `concat` by one thing."""
     weights = {
-        "joint_weight": 10.0,
-        "marker_weight": 10.0,
-        "mesh_weight": 1.0,
+        "joint_weight": 100.0,
+        "marker_weight": 100.0,
+        "mesh_weight": 10.0,
         "triplet_weight": 1.0,
         "ce_weight": 1.0,
     }
@@ -89,6 +89,9 @@ def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
         },
         "clips": {f"frames_{t}": clip(t) for t in (2, 6, 9)},
         "weights": {
+            "labels_x0.1": args(joint_weight=10.0, marker_weight=10.0, mesh_weight=1.0),
+        }
+        | {
             f"{name.removesuffix('_weight')}_x{factor:g}": args(**{name: value})
             for name, usual in weights.items()
             for factor in (0.1, 10)

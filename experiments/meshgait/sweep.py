@@ -38,7 +38,7 @@ HERE = pathlib.Path(__file__).parent
 METRICS = ("rank-1", "rank-5", "mAP")
 CURVES = ("joints/error_mm", "markers/error_mm", "vertices/error_mm")
 # A heat map has 8 x 8 cells: a fourth branch of HRNet would look at one.
-NARROWER = args(modules=(1, 1), supervised_frames=1)
+NARROWER = args(modules=(1, 1))
 PEOPLE = {"oumvlp": (120, 40), "gait3d": (200, 60)}  # training, test
 
 

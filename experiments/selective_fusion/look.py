@@ -24,7 +24,7 @@ from gaitjax.retrieval.protocols import Labels
 from gaitjax.run import Run, read_side
 from gaitjax.runtime.state import TrainState
 
-DRAWS = 3  # of the augmentation, a sequence
+DRAWS = 1  # of the augmentation, a sequence
 SHOWN = 5  # sequences of a column of the sheet
 LAST = "block3"  # of GaitSet, what gives the last maps of single frames
 

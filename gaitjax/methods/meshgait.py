@@ -6,7 +6,7 @@ side and recognised as usual. In training a decoder makes joints, markers and ve
 of the heat maps, and these are compared with labels. At inference there is no decoder
 and no label.
 
-    loss = triplet + cross-entropy + 10 |joints| + 10 |markers| + |vertices|
+    loss = triplet + cross-entropy + 100 |joints| + 100 |markers| + 10 |vertices|
 
 Only a summary of the paper was at hand: what it does not say is chosen here, see
 docs/meshgait.md. Labels are seen from the pelvis, in the camera's directions, and
@@ -85,9 +85,9 @@ def make(
     supervised_frames: int = 0,
     labelled: float = 1.0,
     warmup: int = 0,
-    joint_weight: float = 10.0,
-    marker_weight: float = 10.0,
-    mesh_weight: float = 1.0,
+    joint_weight: float = 100.0,
+    marker_weight: float = 100.0,
+    mesh_weight: float = 10.0,
     margin: float = 0.2,
     triplet_weight: float = 1.0,
     ce_weight: float = 1.0,

@@ -52,14 +52,21 @@ def test_what_comes_first_is_listed_first(sweep):
     assert config.train.init_from == "runs/gait3d_3d-seed0"
     first = config.train.init_config
     assert first.data.name == "walkers_gait3d" and first.method_args.fusion == "3d"
-    assert first.method_args.joint_weight == 10 and config.method_args.joint_weight == 0
+    assert (
+        first.method_args.joint_weight == 100 and config.method_args.joint_weight == 0
+    )
     assert config.data.name == "walkers_oumvlp"
 
 
 def test_weights_are_a_tenth_and_ten_times(sweep):
     rows = {job.row: job for job in sweep.jobs() if job.study == "weights"}
+    usual = {"joint": 100, "marker": 100, "mesh": 10, "triplet": 1, "ce": 1}
+    together = rows.pop("labels_x0.1").changes
+    assert together == {
+        f"method_args.{name}_weight": usual[name] / 10
+        for name in ("joint", "marker", "mesh")
+    }
     assert len(rows) == 10
-    usual = {"joint": 10, "marker": 10, "mesh": 1, "triplet": 1, "ce": 1}
     for name, value in usual.items():
         for factor in (0.1, 10):
             ((key, got),) = rows[f"{name}_x{factor:g}"].changes.items()
