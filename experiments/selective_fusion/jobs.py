@@ -17,6 +17,7 @@ SEEDS = (0, 1, 2)
 ROUND, ROUNDS, FUSION = 40, 8, 4  # steps of a round; rounds; the first with fusion
 STEPS = ROUND * ROUNDS
 BATCH = {"data.p": 8, "data.k": 4, "data.frames": 3}  # 96 frames
+VIEWS = BATCH | {"data.p": 2, "data.k": 16}  # as many, of front and back and of others
 # What is trained before, by name: (steps, of the classifier of views).
 BASES = {
     "pretraining": (500, False),

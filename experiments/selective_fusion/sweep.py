@@ -22,7 +22,7 @@ from typing import Any
 import look
 import numpy as np
 from absl import flags
-from jobs import BASES, BATCH, FUSION, ROUND, STEPS, Job, bases, jobs
+from jobs import BASES, BATCH, FUSION, ROUND, STEPS, VIEWS, Job, bases, jobs
 from ml_collections import ConfigDict
 
 from configs import casia_bn_selective_fusion as recipes
@@ -114,8 +114,6 @@ def base(name: str, variant: str) -> ConfigDict:
     if of_views:
         config = recipes.views(variant)
     narrow(config, SOURCE, variant)
-    if of_views and variant != "tiny":
-        config.data.p, config.data.k = 2, 16
     if variant != "tiny":
         config.train.steps = steps
         config.optim.warmup = min(config.optim.warmup, steps // 5)
@@ -131,8 +129,9 @@ def narrow(config: ConfigDict, twin: str, variant: str) -> None:
     num_train, num_test = PEOPLE[twin]
     config.data.args.update(num_train=num_train, num_test=num_test, frames=FRAMES)
     config.log.every = 20
+    of_views = config.data.label == "frontal"  # two classes are two people
     with config.unlocked():
-        config.update_from_flattened_dict(BATCH)
+        config.update_from_flattened_dict(VIEWS if of_views else BATCH)
 
 
 def on_target(job: Job, config: ConfigDict, folder: pathlib.Path, variant: str) -> None:

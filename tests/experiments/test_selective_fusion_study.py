@@ -92,6 +92,12 @@ def test_only_brings_what_it_stands_on(sweep):
     assert study.chosen(jobs, [], sweep.stand_on) == jobs
 
 
+def test_a_classifier_has_two_classes_on_the_target_too(sweep):
+    config = sweep.base("views", "walkers")
+    sweep.narrow(config, sweep.TARGET, "walkers")
+    assert config.data.p == 2
+
+
 def test_accuracy_of_views(sweep):
     views = np.array(["000", "000", "090", "090", "180", "054"])
     frontal = np.array([True, False, False, False, True, True])
