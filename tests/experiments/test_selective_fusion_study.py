@@ -71,7 +71,7 @@ def test_a_row_changes_what_it_says(sweep):
     fused = {name: args(name) for name in ("both", "scf", "ssf", "baseline")}
     parts = [(x.fuse_clothes, x.fuse_views) for x in fused.values()]
     assert parts == [(True, True), (True, False), (False, True), (False, False)]
-    assert fused["baseline"].fusion_round is None and fused["scf"].fusion_round == 4
+    assert fused["baseline"].fusion_round is None and fused["scf"].fusion_round == 3
     assert args("support_4").support == 4 and not args("constant_rate").adaptive
     assert args("instances").objective == "instances"
     assert args("momentum_0.2").momentum_min == args("momentum_0.2").momentum_max == 0.2
