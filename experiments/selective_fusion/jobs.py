@@ -71,7 +71,7 @@ def main_rows() -> dict[str, dict[str, Any]]:
             fuse_views=False,
         )
         # Two clips of a sequence, so that a batch has as many frames; which are to be
-        # unlike each other, as GaitSSB's are. There is nothing to cluster between rounds.
+        # unlike each other, as GaitSSB's are. There is nothing to cluster.
         | {"data.p": 16, "data.k": 2, "train.refresh_every": STEPS}
         | {"data.perspective": 0.2, "data.flip": 0.2, "data.rotate": 0.2},
     }

@@ -41,7 +41,7 @@ def test_every_job_is_one_that_can_run(sweep, variant):
             variant == "tiny" and frames <= 32
         )
         assert config["train"]["seed"] == job.seed
-        assert config["train"]["steps"] == (600 if variant == "walkers" else 4)
+        assert config["train"]["steps"] == (sweep.STEPS if variant == "walkers" else 4)
 
 
 def test_what_comes_first_is_listed_first(sweep):

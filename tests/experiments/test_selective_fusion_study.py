@@ -39,11 +39,11 @@ def test_every_job_is_one_that_can_run(sweep):
         config = sweep.recipe(job, RUNS, "walkers").to_dict()
         check_config(config)
         data, options = config["data"], config["train"]
-        assert data["p"] * data["k"] * data["frames"] == 128
+        assert data["p"] * data["k"] * data["frames"] == 96
         if job.study == "bases":
             assert data["name"] == "walkers_oumvlp" and not options["init_from"]
             continue
-        assert data["name"] == "walkers_casia_b" and options["steps"] == 480
+        assert data["name"] == "walkers_casia_b" and options["steps"] == sweep.STEPS
         assert data["label"] == ("subject" if job.upper else "none")
         assert options["seed"] == job.seed
         assert options["init_from"] == f"runs/{job.start}"
@@ -55,8 +55,9 @@ def test_every_job_is_one_that_can_run(sweep):
         assert options["init_config"] == usual
         assert args["backbone_args"] == usual["method_args"]["backbone_args"]
         if not job.upper:
-            assert options["refresh_every"] == 60
-            assert args["fusion_round"] in (4, None)
+            alone = job.row == "instances"  # clusters nothing
+            assert options["refresh_every"] == (sweep.STEPS if alone else sweep.ROUND)
+            assert args["fusion_round"] in (sweep.FUSION, None)
             assert args["view_base"]["workdir"] == f"runs/{job.views}"
             views = sweep.base(job.views, "walkers").to_dict()
             assert args["view_base"]["config"] == views
@@ -71,7 +72,10 @@ def test_a_row_changes_what_it_says(sweep):
     fused = {name: args(name) for name in ("both", "scf", "ssf", "baseline")}
     parts = [(x.fuse_clothes, x.fuse_views) for x in fused.values()]
     assert parts == [(True, True), (True, False), (False, True), (False, False)]
-    assert fused["baseline"].fusion_round is None and fused["scf"].fusion_round == 3
+    assert (
+        fused["baseline"].fusion_round is None
+        and fused["scf"].fusion_round == sweep.FUSION
+    )
     assert args("support_4").support == 4 and not args("constant_rate").adaptive
     assert args("instances").objective == "instances"
     assert args("momentum_0.2").momentum_min == args("momentum_0.2").momentum_max == 0.2
