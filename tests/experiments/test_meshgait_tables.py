@@ -61,7 +61,7 @@ def records(tables):
     looks = {
         "noise 0.1": {"NM/rank-1": 20.0, "NM/mAP": 1.0},
         "noise 0.02": {"NM/rank-1": 30.0},
-        "occlusion 0.5": {"NM/rank-1": 7.0},
+        "occlusion 0.375": {"NM/rank-1": 7.0},
         "frames 5": {"NM/rank-1": 31.0},
     }
     there = scores_of(tables, "gait3d", 16.0)
@@ -151,8 +151,8 @@ def test_changed_clips_start_with_the_clean_figure(tables, records):
         "concat": [(0.0, 40.0), (0.02, 30.0), (0.1, 20.0)]
     }
     found = section(tables, records, "Rank-1 with occlusion")
-    assert found["`concat`"]["0"] == "40.0" and found["`concat`"]["0.5"] == "7.0"
-    assert found["`concat`"]["0.25"] == "n/a"
+    assert found["`concat`"]["0"] == "40.0" and found["`concat`"]["0.375"] == "7.0"
+    assert found["`concat`"]["0.125"] == "n/a"
     lengths = section(tables, records, "Rank-1 with as many frames")["`concat`"]
     assert lengths["5"] == "31.0" and lengths["50"] == "n/a" and "0" not in lengths
 
