@@ -22,7 +22,18 @@ from typing import Any
 import look
 import numpy as np
 from absl import flags
-from jobs import BASES, BATCH, FUSION, ROUND, STEPS, VIEWS, Job, bases, jobs
+from jobs import (
+    BASES,
+    BATCH,
+    FUSION,
+    NEIGHBOURS,
+    ROUND,
+    STEPS,
+    VIEWS,
+    Job,
+    bases,
+    jobs,
+)
 from ml_collections import ConfigDict
 
 from configs import casia_bn_selective_fusion as recipes
@@ -94,6 +105,7 @@ def recipe(job: Job, runs: pathlib.Path, variant: str) -> ConfigDict:
         )
         if variant != "tiny":
             recipes.rounds(config, steps=ROUND, fusion=FUSION)
+            config.method_args.neighbours = NEIGHBOURS
     config.train.init_from = str(runs / job.start)
     config.train.init_config = start
     config.train.seed = job.seed

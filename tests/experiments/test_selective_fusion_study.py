@@ -79,7 +79,7 @@ def test_a_row_changes_what_it_says(sweep):
     assert args("support_4").support == 4 and not args("constant_rate").adaptive
     assert args("instances").objective == "instances"
     assert args("momentum_0.2").momentum_min == args("momentum_0.2").momentum_max == 0.2
-    assert args("neighbours_20").fusion_round is None
+    assert args("neighbours_10").fusion_round is None
     seeds = {job.row: 0 for job in jobs.values()}
     for job in jobs.values():
         seeds[job.row] += 1
