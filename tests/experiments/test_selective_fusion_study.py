@@ -222,7 +222,7 @@ def records(tables):
         one("baseline-seed1", 63.0),
         one("baseline-seed0", 55.0),
         one("support_3-seed0", 57.0, [[0, 0.2], [60, 0.6]]),
-        one("neighbours_20-seed0", 50.0),
+        one("neighbours_40-seed0", 50.0),
     ]
 
 
@@ -278,7 +278,7 @@ def test_one_seed_rows_are_beside_what_they_change(tables, records):
     assert [found[row]["CL"] for row in ("`both`", "`support_3`")] == ["40.0", "37.0"]
     assert found["`support_3`"]["last NMI"] == "0.6"
     found = section(tables, records, "Neighbours (1 seed)")
-    assert list(found) == ["`baseline`", "`neighbours_20`"]
+    assert list(found) == ["`baseline`", "`neighbours_40`"]
     assert found["`baseline`"]["last clusters"] == "n/a"
 
 
