@@ -23,9 +23,9 @@ BATCH = {"data.p": 8, "data.k": 4, "data.frames": 3}  # 96 frames
 VIEWS = BATCH | {"data.p": 2, "data.k": 16}  # as many, of front and back and of others
 # What is trained before, by name: (steps, of the classifier of views).
 BASES = {
-    "pretraining": (500, False),
+    "pretraining": (1500, False),
     "views": (150, True),
-    "pretraining_short": (100, False),
+    "pretraining_short": (500, False),
     "views_degraded": (10, True),
 }
 
