@@ -16,10 +16,13 @@ what is in none.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 from scipy import sparse
 from sklearn import metrics
 from sklearn.cluster import DBSCAN
@@ -76,35 +79,45 @@ def cluster(
 
 
 def nearest(
-    features: np.ndarray, k: int, *, half: bool | None = None
+    features: np.ndarray,
+    k: int,
+    *,
+    half: bool | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest by cosine, itself first: f32[n,d] -> i32[n,k], f32[n,k]; k <= n.
 
     half: find candidates by products in half precision; default: not on a CPU.
+    devices: which share the rows, default all of this process; their number changes no
+    bit of the result.
     Guaranteed, with and without: the first k by (`ops.exact`, place), whose bits depend
     on the pair alone. Candidates, EXTRA more than k, are compared exactly; rows for
     which the bound on the errors of the others leaves a doubt go again with more. Only
     where MOST + k are not enough is a row's list taken as it is, with a note: that many
     within 1e-3 of one cosine are features that have collapsed.
 
-    On the device: features f32[n,d], half of that again for half precision, columns
+    On each device: features f32[n,d], half of that again for half precision, columns
     f32[n,CHUNK] and some f32[BLOCK,n]; 10,000 rows of 62 x 256 took 1.4 GiB besides
     the features on a CPU (measured), 100,000 on a GPU should take 10 (not measured).
     """
     num = len(features)
     _check_features(features, k)
     half = jax.default_backend() != "cpu" if half is None else half
-    items = jax.device_put(np.asarray(features, np.float32))
+    mesh = jax.sharding.Mesh(np.array(devices or jax.local_devices()), ("rows",))
+    by_rows = NamedSharding(mesh, P("rows"))
+    items = jax.device_put(np.asarray(features, np.float32), NamedSharding(mesh, P()))
     low, errors = _rounded(items) if half else (items, jnp.zeros(num, jnp.float32))
     place, cosine = np.empty((num, k), np.int32), np.empty((num, k), np.float32)
     rows, number = np.arange(num, dtype=np.int32), min(k + EXTRA, num)
     while len(rows):
         sure = np.empty(len(rows), bool)
-        for here, filled in ranking.probe_blocks(len(rows), BLOCK):
-            some = jax.device_put(rows[filled])
-            found = jax.device_get(_nearest(items, low, errors, some, k, number))
+        size = mesh.size * min(BLOCK, -(-len(rows) // mesh.size))
+        for start in range(0, len(rows), size):
+            here = rows[start : start + size]
+            some = jax.device_put(ranking.padded(here, size), by_rows)
+            found = jax.device_get(_nearest(items, low, errors, some, k, number, mesh))
             found = [value[: len(here)] for value in found]
-            place[rows[here]], cosine[rows[here]], sure[here] = found
+            place[here], cosine[here], sure[start : start + size] = found
         rows = rows[~sure]
         if number >= min(k + MOST, num):
             break
@@ -291,8 +304,26 @@ def _rounded(items: jax.Array) -> tuple[jax.Array, jax.Array]:
     return low, jnp.sqrt(jnp.sum(away * away, 1))
 
 
-@functools.partial(jax.jit, static_argnames=("k", "number"))
+@functools.partial(jax.jit, static_argnames=("k", "number", "mesh"))
 def _nearest(
+    items: jax.Array,
+    low: jax.Array,
+    errors: jax.Array,
+    rows: jax.Array,
+    k: int,
+    number: int,
+    mesh: jax.sharding.Mesh,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`_nearest_of`, each device some of the rows. Under plain `jit` top-K would gather
+    all products on every device."""
+    some = functools.partial(_nearest_of, k=k, number=number)
+    shared = (P(), P(), P(), P("rows"))
+    return jax.shard_map(
+        some, mesh=mesh, in_specs=shared, out_specs=P("rows"), check_vma=False
+    )(items, low, errors, rows)
+
+
+def _nearest_of(
     items: jax.Array,
     low: jax.Array,
     errors: jax.Array,
@@ -305,7 +336,8 @@ def _nearest(
     itself = rows[:, None] == jnp.arange(num)
     rough = jnp.where(itself, 2.0, _products(low[rows], low))
     # Without the barrier XLA merges these with the rest: 3 times as long on a CPU.
-    rough, place = jax.lax.optimization_barrier(jax.lax.top_k(rough, number))
+    # (One for each: XLA's CPU backend aborts on one of both inside a shard_map.)
+    rough, place = map(jax.lax.optimization_barrier, jax.lax.top_k(rough, number))
     mine = items[rows][:, None]
 
     def compare(column):

@@ -52,15 +52,27 @@ def test_nearest_in_more_than_one_block_and_with_a_doubt(monkeypatch):
     x, _ = made_up(1, people=4, each=25)
     close = x[:1] + 1e-3 * np.random.default_rng(2).normal(size=(60, 32))
     x = unit(np.concatenate([x, close]))
-    monkeypatch.setattr(clusters, "BLOCK", 64)
+    monkeypatch.setattr(clusters, "BLOCK", 16)  # of each of four devices
     calls = []
     plain = clusters._nearest
     monkeypatch.setattr(
-        clusters, "_nearest", lambda *a: calls.append(a[-1]) or plain(*a)
+        clusters, "_nearest", lambda *a: calls.append(a[5]) or plain(*a)
     )
     place, _ = clusters.nearest(x, 20, half=True)
     np.testing.assert_array_equal(place, brute(x, 20)[0])
     assert sorted(set(calls)) == [20 + clusters.EXTRA, 160]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_devices_share_the_rows_and_change_no_bit(monkeypatch, half):
+    monkeypatch.setattr(clusters, "BLOCK", 5)  # blocks of 20 rows, and one of 10
+    x = np.random.default_rng(0).normal(size=(50, 24)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    assert len(jax.local_devices()) == 4
+    four = clusters.nearest(x, 7, half=half)
+    one = clusters.nearest(x, 7, half=half, devices=jax.local_devices()[:1])
+    for a, b in zip(four, one, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_ties_go_to_the_lower_place_and_a_row_is_its_own_nearest():
