@@ -55,6 +55,9 @@ def rows(num: int, d: int, times: int) -> Iterator[Row]:
     """Of one size."""
     label = f"{num:,} x {d:,}"
     x, people = made_up(num, d)
+    # First: both are wrapped by SWIG, and where faiss comes after it, infomap's
+    # iterators are taken for faiss's and crash.
+    rival = faiss_search(x)
     yield peak(label, "with the features")
     near = clusters.nearest(x, NEIGHBOURS)
     yield peak(label, "after neighbours")
@@ -69,7 +72,7 @@ def rows(num: int, d: int, times: int) -> Iterator[Row]:
     a_round = [ROUND / STEPS * value for value in took["updates"]]
     yield row(f"{label}: updates, times {ROUND // STEPS} for a round", "s", a_round)
     yield peak(label, "after memory")
-    yield from rivals(label, x, near, times)
+    yield from rivals(label, x, near, rival, times)
 
 
 def made_up(num: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -167,11 +170,16 @@ def updates(x: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
     return once
 
 
-def rivals(label: str, x: np.ndarray, near: Found, times: int) -> Iterator[Row]:
-    """Neighbours and a clusterer, ours and faiss's, in turns."""
+def rivals(
+    label: str,
+    x: np.ndarray,
+    near: Found,
+    rival: Callable[[], Found] | None,
+    times: int,
+) -> Iterator[Row]:
+    """Neighbours and a clusterer, ours and the rival's, in turns."""
     for name, fn in clusterers().items():
         searchers = {"gaitjax": functools.partial(clusters.nearest, x, NEIGHBOURS)}
-        rival = faiss_search(x)
         text = f"{label}: neighbours and {name}"
         if rival is None:
             yield figure(f"{text}: faiss-cpu (pip install faiss-cpu)", "s", None)
