@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gaitjax.bench.study import args
+from gaitjax.methods.meshgait import WEIGHTS
 
 SEEDS = (0, 1, 2)
 TWINS = ("oumvlp", "gait3d")
@@ -23,7 +24,7 @@ CHANGED = {
     "frames": (5, 10, 50),
 }
 SHOWN = ("2d", "concat", "unsupervised")  # rows that are tested more closely
-BARE = args(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0)
+BARE = args(**dict.fromkeys(WEIGHTS.values(), 0.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,9 @@ def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
         },
         "clips": {f"frames_{t}": clip(t) for t in (2, 6, 9)},
         "weights": {
-            "labels_x0.1": args(joint_weight=10.0, marker_weight=10.0, mesh_weight=1.0),
+            "labels_x0.1": args(
+                **{name: weights[name] / 10 for name in WEIGHTS.values()}
+            ),
         }
         | {
             f"{name.removesuffix('_weight')}_x{factor:g}": args(**{name: value})

@@ -25,7 +25,6 @@ from look import changed, errors
 from ml_collections import ConfigDict
 
 from gaitjax.bench import study
-from gaitjax.bench.study import args
 from gaitjax.evaluate import evaluate_run, export_run
 from gaitjax.files import write_json
 from gaitjax.run import open_run, restore_model
@@ -38,7 +37,7 @@ HERE = pathlib.Path(__file__).parent
 METRICS = ("rank-1", "rank-5", "mAP")
 CURVES = ("joints/error_mm", "markers/error_mm", "vertices/error_mm")
 # A heat map has 8 x 8 cells: a fourth branch of HRNet would look at one.
-NARROWER = args(modules=(1, 1))
+NARROWER = study.args(modules=(1, 1))
 PEOPLE = {"oumvlp": (120, 40), "gait3d": (200, 60)}  # training, test
 
 

@@ -115,8 +115,8 @@ def nearest(
         for start in range(0, len(rows), size):
             here = rows[start : start + size]
             some = jax.device_put(ranking.padded(here, size), by_rows)
-            found = jax.device_get(_nearest(items, low, errors, some, k, number, mesh))
-            found = [value[: len(here)] for value in found]
+            found = _nearest(items, low, errors, some, k=k, number=number, mesh=mesh)
+            found = [value[: len(here)] for value in jax.device_get(found)]
             place[here], cosine[here], sure[start : start + size] = found
         rows = rows[~sure]
         if number >= min(k + MOST, num):
@@ -306,21 +306,18 @@ def _rounded(items: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 @functools.partial(jax.jit, static_argnames=("k", "number", "mesh"))
 def _nearest(
-    items: jax.Array,
-    low: jax.Array,
-    errors: jax.Array,
-    rows: jax.Array,
-    k: int,
-    number: int,
-    mesh: jax.sharding.Mesh,
+    *arrays: jax.Array, k: int, number: int, mesh: jax.sharding.Mesh
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """`_nearest_of`, each device some of the rows. Under plain `jit` top-K would gather
     all products on every device."""
     some = functools.partial(_nearest_of, k=k, number=number)
-    shared = (P(), P(), P(), P("rows"))
     return jax.shard_map(
-        some, mesh=mesh, in_specs=shared, out_specs=P("rows"), check_vma=False
-    )(items, low, errors, rows)
+        some,
+        mesh=mesh,
+        in_specs=(P(), P(), P(), P("rows")),
+        out_specs=P("rows"),
+        check_vma=False,
+    )(*arrays)
 
 
 def _nearest_of(

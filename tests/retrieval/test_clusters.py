@@ -56,7 +56,9 @@ def test_nearest_in_more_than_one_block_and_with_a_doubt(monkeypatch):
     calls = []
     plain = clusters._nearest
     monkeypatch.setattr(
-        clusters, "_nearest", lambda *a: calls.append(a[5]) or plain(*a)
+        clusters,
+        "_nearest",
+        lambda *a, **b: calls.append(b["number"]) or plain(*a, **b),
     )
     place, _ = clusters.nearest(x, 20, half=True)
     np.testing.assert_array_equal(place, brute(x, 20)[0])
