@@ -30,6 +30,7 @@ from gaitjax.files import replacing, write_atomically
 from gaitjax.report import embedding_map, html, saliency, tables
 from gaitjax.retrieval import clusters, protocols, ranking, rerank, search
 from gaitjax.run import (
+    EvalOptions,
     Run,
     embedding_arrays,
     modality_pairs,
@@ -258,7 +259,7 @@ def scores(evaluations: list[search.Evaluation]) -> dict[str, float]:
 def write_results(
     run: Run, state: TrainState, evaluations: list[search.Evaluation]
 ) -> None:
-    """Prints the tables; leaves results.json, results.csv and report.html.
+    """Prints the tables; leaves results.json, results.csv and, if asked, report.html.
 
     Of the validation split they are called results_val.json, and so on. Where the run
     has come to its end, `finished` is written last, and says with which `eval` options.
@@ -272,7 +273,7 @@ def write_results(
     print(f"\n{tables.results_table(rows)}")
     for note in dict.fromkeys(n for one in evaluations for n in one.notes):
         print(f"note: {note}")
-    suffix = "" if run.eval_options.split == "test" else f"_{run.eval_options.split}"
+    suffix = _suffix(run.eval_options)
     curves = [curve for evaluation in evaluations for curve in tables.cmc(evaluation)]
     pairs = [pair for one in evaluations for pair in tables.view_pairs(one)]
     split, chosen = eval_rows(run, run.eval_options.split)
@@ -291,13 +292,25 @@ def write_results(
         view_pairs=pairs,
     )
     tables.write_csv(run.workdir / f"results{suffix}.csv", rows)
-    write_report(run, state, evaluations, run.workdir / f"report{suffix}.html")
+    if run.eval_options.report:
+        write_report(run, state, evaluations, run.workdir / f"report{suffix}.html")
     simulated = " (simulated data)" if run.data.name.startswith("walkers") else ""
-    files = f"results{suffix}.json, results{suffix}.csv, report{suffix}.html"
+    files = ", ".join(result_files(run.eval_options))
     print(f"\nresults{simulated}: {run.workdir}/{files}")
     if not unfinished(run, int(state.step)):
         text = json.dumps(run.config["eval"])
         write_atomically(run.workdir / "finished", text + "\n")
+
+
+def result_files(options: EvalOptions) -> list[str]:
+    """What `write_results` leaves in a workdir, but for `finished`."""
+    suffix = _suffix(options)
+    report = [f"report{suffix}.html"] if options.report else []
+    return [f"results{suffix}.json", f"results{suffix}.csv", *report]
+
+
+def _suffix(options: EvalOptions) -> str:
+    return "" if options.split == "test" else f"_{options.split}"
 
 
 def write_report(

@@ -106,9 +106,10 @@ class EvalOptions:
     ranks: the k of Rank-k. batch: sequences at a time. frames_limit: only so many
     first frames of a sequence. buckets: how many lengths sequences are padded to.
     rounded: round view-pair cells to two decimals before averaging, as OpenGait does.
-    lists: rank lists per condition in the report. rerank: K, how many of the nearest a
-    method that re-ranks sorts again. rivals: re-rankers without training beside it,
-    some of kreciprocal, lbr, gcr.
+    lists: rank lists per condition in the report. report: whether report.html is
+    written, which a study of many runs can do without. rerank: K, how many of the
+    nearest a method that re-ranks sorts again. rivals: re-rankers without training
+    beside it, some of kreciprocal, lbr, gcr.
     """
 
     split: Literal["test", "val"] = "test"
@@ -120,6 +121,7 @@ class EvalOptions:
     buckets: int = 4
     rounded: bool = False
     lists: int = 6
+    report: bool = True
     rerank: int = 10
     rivals: tuple[str, ...] = ()
 

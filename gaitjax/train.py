@@ -61,7 +61,8 @@ def train_loop(run: Run) -> TrainState:
     start, labels, round_ = int(state.step), side["labels"], side["round"]
     if start >= options.steps and is_finished(run):
         run.checkpoints.close()
-        print(f"done at step {start}: {run.workdir}/results.json, report.html")
+        files = ", ".join(evaluate.result_files(run.eval_options))
+        print(f"done at step {start}: {run.workdir}/{files}")
         return state
     print(f"{_verb(start)} {run.workdir} at step {start} of {options.steps}")
 
@@ -154,8 +155,7 @@ def is_finished(run: Run) -> bool:
 
     `finished` says with which options, see `evaluate.write_results`.
     """
-    name = "" if run.eval_options.split == "test" else f"_{run.eval_options.split}"
-    files = ["finished", f"results{name}.json", f"report{name}.html"]
+    files = ["finished", *evaluate.result_files(run.eval_options)]
     if not all((run.workdir / file).exists() for file in files):
         return False
     text = (run.workdir / "finished").read_text()

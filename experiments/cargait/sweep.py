@@ -71,7 +71,7 @@ def base_config(job: Job, variant: str) -> ConfigDict:
     # Training lists, and CarGait before its first step, go by this distance; GaitSet's
     # recipe for Gait3D would have initial lists by cosine.
     config.eval.distances = ("euclidean",)
-    config.log.tensorboard = False
+    config.log.tensorboard = config.eval.report = False
     return config
 
 
@@ -93,7 +93,7 @@ def recipe(
     config = gait3d_cargait.recipe(job.base, base_config(job, variant), variant)
     config.method_args.base.workdir = str(runs / job.base / "base")
     config.train.seed = job.seed
-    config.log.tensorboard = False
+    config.log.tensorboard = config.eval.report = False
     if not job.ablation:  # rivals learn nothing: the same for every row on a base
         config.eval.rivals = ("kreciprocal", "lbr", "gcr")
     with config.unlocked():

@@ -109,7 +109,7 @@ def recipe(job: Job, scale: str) -> ConfigDict:
         config.optim.milestones = tuple(milestones)
     config.train.steps = STEPS[scale]
     config.train.seed = job.seed
-    config.log.tensorboard = False
+    config.log.tensorboard = config.eval.report = False
     changes = dict(job.changes)
     if "method" in changes:
         other = common.base(changes.pop("method"))

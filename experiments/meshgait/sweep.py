@@ -69,7 +69,7 @@ def recipe(job: Job, runs: pathlib.Path, variant: str) -> ConfigDict:
     module = importlib.import_module(f"configs.{job.twin}_meshgait")
     config = module.get_config(variant)
     config.train.seed = job.seed
-    config.log.tensorboard = False
+    config.log.tensorboard = config.eval.report = False
     if variant != "tiny":
         on_twin(config, job.twin, variant)
         config.train.steps = STEPS

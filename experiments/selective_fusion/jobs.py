@@ -21,6 +21,7 @@ STEPS = ROUND * ROUNDS
 NEIGHBOURS = 20
 BATCH = {"data.p": 8, "data.k": 4, "data.frames": 3}  # 96 frames
 VIEWS = BATCH | {"data.p": 2, "data.k": 16}  # as many, of front and back and of others
+SLOWER = {"optim.lr": 1e-4}  # the paper's; the recipe for so few steps has 3e-4
 # What is trained before, by name: (steps, of the classifier of views).
 BASES = {
     "pretraining": (1500, False),
@@ -93,6 +94,10 @@ def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
     return {
         "support": {f"support_{size}": args(support=size) for size in (3, 4)},
         "rate": {"constant_rate": args(adaptive=False)},
+        "lr": {
+            "lr_0.0001": no_fusion() | SLOWER,
+            "both_lr_0.0001": SLOWER,
+        },
         **{
             name: {f"{name}_{x}": no_fusion() | more for x, more in values.items()}
             for name, values in sweeps.items()

@@ -135,7 +135,7 @@ def base(name: str, variant: str) -> ConfigDict:
 def narrow(config: ConfigDict, twin: str, variant: str) -> None:
     """The data of a twin, fewer than it has, and batches of 96 frames."""
     config.data.name = twin
-    config.log.tensorboard = False
+    config.log.tensorboard = config.eval.report = False
     if variant == "tiny":
         return
     num_train, num_test = PEOPLE[twin]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.pages import read
 
-from gaitjax import evaluate
+from gaitjax import evaluate, train
 from gaitjax.run import open_run
 
 
@@ -38,6 +38,20 @@ def test_the_files_of_an_unfinished_run(run):
         assert text in page.text
     assert "No Grad-CAM" not in page.text
     assert (run.workdir / "report.html").stat().st_size < 4 << 20
+
+
+def test_a_run_without_a_report_is_finished_without_it(tiny_config, tmp_path):
+    tiny_config["eval"]["report"] = False
+    run = open_run(tiny_config, tmp_path / "run", num_devices=1)
+    state = run.init_fn()
+    state = state.replace(step=np.int32(run.options.steps))
+    evaluate.write_results(run, state, evaluate.evaluate_state(run, state))
+    run.checkpoints.close()
+    assert (run.workdir / "results.json").exists()
+    assert not (run.workdir / "report.html").exists()
+    assert train.is_finished(run)
+    (run.workdir / "results.csv").unlink()
+    assert not train.is_finished(run)
 
 
 def test_a_whole_run_is_not_called_unfinished(run):
