@@ -11,6 +11,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
@@ -65,6 +66,15 @@ def kernels(
     return sorted(found, key=lambda kernel: -kernel.ms)
 
 
+def of_one_call(
+    fn: Callable[[], object], program: jax.stages.Compiled, count: int
+) -> list[Kernel]:
+    """Kernels of `program`, which one call of fn runs `count` times and waits for."""
+    with tempfile.TemporaryDirectory() as folder:
+        record(fn, 1, folder)
+        return kernels(folder, program, count)
+
+
 def own_times(
     events: Iterable[tuple[float, float, str]],
 ) -> Iterator[tuple[str, float]]:
@@ -102,6 +112,18 @@ def place(op_name: str) -> str:
         if inner and not part.startswith("jit(") and inner != "while":
             parts.append(inner)
     return ("<- " if backward else "") + "/".join(parts)
+
+
+def of_layers(found: Iterable[Kernel], layers: Iterable[str]) -> dict[str, float]:
+    """{layer: ms} of kernels forward and backward, each of the layer with the longest
+    name that its place begins with; "" is what is of none."""
+    names = sorted(layers, key=len, reverse=True)
+    total = dict.fromkeys([*layers, ""], 0.0)
+    for kernel in found:
+        inside = kernel.place.removeprefix("<- ") + "/"
+        name = next((x for x in names if inside.startswith(x + "/")), "")
+        total[name] += kernel.ms
+    return total
 
 
 def by_layer(found: Iterable[Kernel], depth: int = 3) -> list[tuple[str, float]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from gaitjax.bench.measure import Row, figure, row, seconds
+from gaitjax.bench.profile import Kernel, of_layers
 from gaitjax.runtime.precision import Precision, compute_dtype, with_products
 
 NORM_PASSES = 4 + 5  # over a batch norm's map in training: forward, backward
@@ -100,14 +102,29 @@ def rows(
     top: Ceilings,
     precision: Precision,
     took: Sequence[float],
+    kernels: Sequence[Kernel] = (),
 ) -> Iterator[Row]:
-    """Bounds of the layers and of the whole, and its share of the seconds it took."""
+    """Bounds of the layers and of the whole, and its share of the seconds it took.
+
+    kernels: of a step. A layer's are its share of a roofline, too, with what the
+    compiler has fused into them. On a CPU their time is that of all threads, which is
+    taken to be spread evenly over the cores.
+    """
     layers: dict[str, float] = {}
     for one in found:
         least = one.bound(top.matrix[precision], top.copy)
         layers[one.layer] = layers.get(one.layer, 0) + least
+    threads = len(jax.devices()) if jax.default_backend() != "cpu" else os.cpu_count()
+    spent = of_layers(kernels, layers) if kernels else {}
+    spent = {name: ms / threads for name, ms in spent.items()}
     for name, least in layers.items():
         yield figure(f"{label}: at least, {name}", "ms", 1e3 * least)
+        if spent.get(name):
+            yield figure(f"{label}: kernels, {name}", "ms", spent[name])
+            share = 1e5 * least / spent[name]
+            yield figure(f"{label}: share of the roofline, {name}", "%", share)
+    if spent:
+        yield figure(f"{label}: kernels of no layer", "ms", spent[""])
     total = sum(layers.values())
     yield figure(f"{label}: at least, all layers", "ms", 1e3 * total)
     if took:

@@ -24,7 +24,7 @@ import numpy as np
 
 from configs import sustech1k
 from configs.zoo import common, deepgaitv2_casia_b, gaitbase_casia_b, gaitset_casia_b
-from gaitjax.bench import network, roofline
+from gaitjax.bench import network, profile, roofline
 from gaitjax.bench.measure import Row, figure, interleaved, ratios, row
 from gaitjax.bench.network import Recipe
 from gaitjax.runtime import mesh
@@ -37,10 +37,12 @@ THEIRS = ("torch eager", "torch.compile")
 
 @dataclasses.dataclass(frozen=True)
 class Runner:
-    """once: some steps, waited for. peak: MiB of them; None where nobody counts."""
+    """once: some steps, waited for. peak: MiB of them; None where nobody counts.
+    program: of a step, where it is ours."""
 
     once: Callable[[], object]
     peak: Callable[[], float | None]
+    program: jax.stages.Compiled | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,13 +115,29 @@ def compared(
     n, t = built.batch["mask"].shape
     label = f"{recipe.name}, {precision}, step of {n} x {t} frames"
     yield figure(label, "GFLOP", sum(one.flops for one in found) / 1e9)
-    runners = {
-        "gaitjax": functools.partial(ours, built, plan.count),
-        **theirs("training", recipe, built.batch, precision, plan),
-    }
-    took, peaks = measured(runners, plan)
+    mine = functools.cache(functools.partial(ours, built, plan.count))
+    others = theirs("training", recipe, built.batch, precision, plan)
+    took, peaks = measured({"gaitjax": mine} | others, plan)
     yield from rows(label, n * t, took, peaks)
-    yield from roofline.rows(label, found, top, precision, took.get("gaitjax", ()))
+    yield from shares(label, found, top, precision, plan, took, mine)
+
+
+def shares(
+    label: str,
+    found: Sequence[roofline.Pass],
+    top: roofline.Ceilings,
+    precision: Precision,
+    plan: Plan,
+    took: Mapping[str, list[float]],
+    make: Callable[[], Runner],
+) -> Iterator[Row]:
+    """Of the roofline, whole and by layer: of what ours took, where it runs."""
+    if "gaitjax" not in took:
+        yield from roofline.rows(label, found, top, precision, ())
+        return
+    runner = make()
+    kernels = profile.of_one_call(runner.once, runner.program, plan.count)
+    yield from roofline.rows(label, found, top, precision, took["gaitjax"], kernels)
 
 
 def ours(built: network.Network, count: int) -> Runner:
@@ -127,7 +145,7 @@ def ours(built: network.Network, count: int) -> Runner:
     step = built.step.lower().compile()
     batch = jax.device_put(built.batch)
     once = network.stepping(step, built.init(), batch, count)
-    return Runner(once, lambda: network.memory(step))
+    return Runner(once, lambda: network.memory(step), step)
 
 
 def theirs(

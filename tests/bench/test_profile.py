@@ -31,6 +31,18 @@ def test_layers_add_up():
     assert profile.by_layer(kernels) == [("Net/conv1/x", 5.0), ("(not said)", 1.0)]
 
 
+def test_kernels_are_of_the_longest_name():
+    kernels = [
+        profile.Kernel("a", "Net/conv/add", 1, 2.0),
+        profile.Kernel("b", "<- Net/conv/dot", 1, 3.0),
+        profile.Kernel("c", "Net/conv1/dot", 1, 5.0),
+        profile.Kernel("d", "Net/conv1/inner/dot", 1, 7.0),
+        profile.Kernel("e", "", 1, 1.0),
+    ]
+    found = profile.of_layers(kernels, ["Net/conv", "Net/conv1/inner", "Net/conv1"])
+    assert found == {"Net/conv": 5, "Net/conv1": 5, "Net/conv1/inner": 7, "": 1}
+
+
 def test_a_trace_of_a_program(tmp_path):
     def layer(x):
         with jax.named_scope("layer"):

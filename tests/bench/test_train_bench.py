@@ -9,6 +9,7 @@ import pytest
 
 from configs.zoo import common
 from gaitjax.bench import infer, roofline, train
+from gaitjax.bench.profile import Kernel
 from gaitjax.layers.norm import BatchNorm
 
 TOP = roofline.Ceilings({"float32": 10.0}, 5.0)
@@ -91,6 +92,20 @@ def test_bounds_add_up():
     assert (share.least, share.most) == (50, 75)
 
 
+def test_a_layer_is_a_share_of_its_own_bound(monkeypatch):
+    """Layer a: at least 6 s; two cores' threads took 24 s, so 12 of both."""
+    monkeypatch.setattr(roofline.os, "cpu_count", lambda: 2)
+    found = [roofline.Pass("a", 60, 5), roofline.Pass("b", 0, 5)]
+    kernels = [Kernel("x", "a/dot", 1, 20e3), Kernel("y", "<- a/dot", 1, 4e3)]
+    kernels.append(Kernel("z", "else", 1, 8e3))
+    found = roofline.rows("x", found, TOP, "float32", [20], kernels)
+    rows = {row.what: row.median for row in found}
+    assert rows["x: kernels, a"] == 12e3
+    assert rows["x: share of the roofline, a"] == pytest.approx(50)
+    assert rows["x: kernels of no layer"] == 4e3
+    assert "x: kernels, b" not in rows
+
+
 def test_ceilings_are_rates(monkeypatch):
     monkeypatch.setattr(roofline, "repeated", lambda fn, count, times: [2.0] * times)
     monkeypatch.setattr(roofline, "random", lambda shape, dtype: np.ones(8, np.int16))
@@ -151,6 +166,9 @@ def test_rows_of_a_network_without_torch(subject, monkeypatch):
     assert list(seen) == ["gaitjax"]
     (share,) = (row for what, row in rows.items() if what.endswith("roofline"))
     assert 0 < share.median < 100
+    layers = [what for what in rows if ": at least, Gait" in what]
+    timed = [what for what in rows if ": kernels, Gait" in what]
+    assert timed and len(timed) <= len(layers)
     (count,) = (row for row in rows.values() if row.unit == "GFLOP")
     assert count.median > 0
     (theirs,) = (row for what, row in rows.items() if what.endswith(": torch eager"))
