@@ -1,8 +1,9 @@
 """Benchmarks: figures with their spread and their machine. Nothing is asserted.
 
 usage: python tools/bench.py data [--quick] [--json OUT]
-       (or cluster, conv, diffcrossgait, growth, infer, meshgait, rerank, scaling,
-       topk, train in place of data; all: every one, each in a process of its own)
+       (or cluster, conv, diffcrossgait, dispatch, growth, infer, meshgait, rerank,
+       scaling, topk, train in place of data; all: every one, each in a process of
+       its own)
 
 The subjects are the files of gaitjax/bench/ with a `run(quick)`.
 """
@@ -29,6 +30,7 @@ SUBJECTS = (
     "conv",
     "data",
     "diffcrossgait",
+    "dispatch",
     "growth",
     "infer",
     "meshgait",

@@ -37,8 +37,8 @@ class Recipe:
 @dataclasses.dataclass(frozen=True)
 class Network:
     """What is run. init: a fresh state; like: its shapes. batch, clip: of training, and
-    of one sequence. used: the parameters that embeddings depend on, which are those
-    that an export has."""
+    of one sequence. step_fn: `step` before it is traced. used: the parameters that
+    embeddings depend on, which are those that an export has."""
 
     method: api.Method
     init: Callable[[], TrainState]
@@ -46,6 +46,7 @@ class Network:
     batch: Mapping[str, np.ndarray]
     clip: Mapping[str, np.ndarray]
     step: jax.stages.Traced
+    step_fn: Callable
     embed: jax.stages.Traced
     used: Any
 
@@ -73,6 +74,7 @@ def build(recipe: Recipe, args: Mapping, precision: Precision) -> Network:
         batch=batch,
         clip=clip,
         step=jax.jit(step, donate_argnums=0).trace(like, batch),
+        step_fn=step,
         embed=jax.jit(embed).trace(like.params, like.model_state, clip),
         used=weights.keep(model, names)["params"],
     )
