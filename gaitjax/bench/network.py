@@ -56,7 +56,8 @@ def build(recipe: Recipe, args: Mapping, precision: Precision) -> Network:
     config = recipe.config
     train, data = config["train"], config["data"]
     method = make_method(recipe, args, precision)
-    batch = frames(recipe, data["p"], data["k"])
+    begin = {"round": np.int32(0), "progress": np.float32(0)}  # as the loop says it
+    batch = frames(recipe, data["p"], data["k"]) | begin
     clip = frames(recipe, 1, 1)
     key, ema = stream(0, "init"), train["ema"]
     params, _ = jax.eval_shape(method.init, key, clip)
