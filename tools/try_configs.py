@@ -1,4 +1,4 @@
-"""Runs `:tiny` of configs, two at a time: train, evaluate, report.
+"""Runs `:tiny` of configs, two at a time: train, evaluate; one of a method reports.
 
 usage: python tools/try_configs.py [NAME ...]
 
@@ -62,8 +62,11 @@ def main(names: list[str]) -> None:
         tempfile.TemporaryDirectory() as folder,
         concurrent.futures.ProcessPoolExecutor(PARALLEL, context, set_up) as pool,
     ):
-        groups = by_bases(names or [*found(), *RUN], folder)
-        for lines in pool.map(run_group, groups, itertools.repeat(folder)):
+        names = names or [*found(), *RUN]
+        reported = first_of_methods(names)
+        groups = by_bases(names, folder)
+        again = itertools.repeat
+        for lines in pool.map(run_group, groups, again(folder), again(reported)):
             print(*lines, sep="\n", flush=True)
 
 
@@ -73,6 +76,15 @@ def set_up() -> None:
     use_compile_cache()
     # For a few steps of small networks, compiling is what takes time.
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+def first_of_methods(names: Sequence[str]) -> list[str]:
+    """One config of each method: a report, two fifths of a run's time, shows what its
+    method gives."""
+    methods: dict[str, str] = {}
+    for name in names:
+        methods.setdefault(load(name, "tiny")["method"], name)
+    return list(methods.values())
 
 
 def by_bases(names: Sequence[str], folder: str) -> list[list[str]]:
@@ -91,12 +103,15 @@ def by_bases(names: Sequence[str], folder: str) -> list[list[str]]:
 
 
 def bases(config: dict[str, Any], folder: str) -> list[dict[str, Any]]:
-    """What comes before a config's training, its workdirs moved into the folder."""
+    """What comes before a config's training, its workdirs moved into the folder and
+    without reports."""
     found = [base for _, base in base_arguments(config["method_args"])]
     for base in found:
+        base["config"]["eval"]["report"] = False
         base["workdir"] = place(base["config"], folder)
     train = config["train"]
     if train["init_config"]:
+        train["init_config"]["eval"]["report"] = False
         train["init_from"] = place(train["init_config"], folder)
         found.append({"workdir": train["init_from"], "config": train["init_config"]})
     return found
@@ -134,15 +149,16 @@ def check_shapes(config: Mapping[str, Any]) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
 
-def run_group(names: Sequence[str], folder: str) -> list[str]:
+def run_group(names: Sequence[str], folder: str, reported: Sequence[str]) -> list[str]:
     """A line for each."""
-    return [run_tiny(name, folder) for name in names]
+    return [run_tiny(name, folder, name in reported) for name in names]
 
 
-def run_tiny(name: str, folder: str) -> str:
+def run_tiny(name: str, folder: str, report: bool) -> str:
     """Trains, evaluates, reports."""
     start = time.perf_counter()
     config = load(name, "tiny")
+    config["eval"]["report"] = report
     bases(config, folder)
     workdir = pathlib.Path(folder) / "runs" / name
     try:
@@ -150,8 +166,10 @@ def run_tiny(name: str, folder: str) -> str:
     except Exception as error:
         error.add_note(f"the config is {name}:tiny")
         raise
-    if not (workdir / "report.html").exists():
+    if report and not (workdir / "report.html").exists():
         sys.exit(f"{name}:tiny left no report")
+    if not (workdir / "finished").exists():
+        sys.exit(f"{name}:tiny left no results")
     seconds = time.perf_counter() - start
     return f"ok {name}:tiny, {int(state.step)} steps in {seconds:.0f} s"
 
