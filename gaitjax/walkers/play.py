@@ -262,9 +262,9 @@ def _strides(rotations: np.ndarray) -> float | None:
     """
     flexion = _flexion(rotations[:FRAMES_LOOKED_AT, list(HIPS)])
     swing = flexion[:, 0] - flexion[:, 1]  # [t]
-    if np.ptp(swing) < LEAST_STRIDE:
-        return None
     num_frames = len(swing)
+    if num_frames <= 3 or np.ptp(swing) < LEAST_STRIDE:
+        return None  # three unknowns fit three frames at any rate
     strides = np.arange(0.75, max(0.5 * num_frames, 1.0), 0.1)  # [f]
     phase = 2.0 * np.pi * strides[:, None] * np.arange(num_frames) / num_frames
     waves = np.stack([np.ones_like(phase), np.cos(phase), np.sin(phase)], -1)

@@ -165,7 +165,7 @@ def test_a_track_with_z_up_after_the_advice():
     )
 
 
-@pytest.mark.parametrize("num_frames", [2, 3, 10, 20, 200])
+@pytest.mark.parametrize("num_frames", [2, 3, 4, 5, 10, 20, 200])
 @pytest.mark.parametrize("subject", range(4))
 def test_walks_of_any_length_are_accepted(num_frames, subject):
     one = make_identity(1, subject)
