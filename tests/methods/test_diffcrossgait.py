@@ -350,7 +350,14 @@ def gradients(fixed):
         found = jnp.stack([aux[1][f"{name}/loss"] for name in TERMS])
         return found, (total, *aux)
 
-    jacobian, aux = jax.jit(jax.jacrev(terms, has_aux=True))(params)
+    @jax.jit
+    def jacobian_of(params):
+        # One after the other: XLA 0.10.2 crashes on `jacrev`, which is all at once
+        # (grouped convolutions), on a CPU without AVX-512.
+        _, back, aux = jax.vjp(terms, params, has_aux=True)
+        return jax.lax.map(lambda one: back(one)[0], jnp.eye(len(TERMS))), aux
+
+    jacobian, aux = jacobian_of(params)
     by_part = {}
     for part, path in PARTS.items():
         found = jacobian
