@@ -25,6 +25,16 @@ def strict_dtypes(request):
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_compiles(request):
+    """Where compiling takes longer than what is compiled: a quarter less in these
+    folders. All else is tested as users have it compiled."""
+    often = request.node.path.parent.name in ("layers", "methods")
+    jax.config.update("jax_disable_most_optimizations", often)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def data_dir(tmp_path_factory):
     """Prepared sets of the suite, shared by xdist's workers; not the user's cache."""
