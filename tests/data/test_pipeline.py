@@ -368,7 +368,7 @@ def test_script_without_a_main_guard_fails_instead_of_hanging(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from gaitjax.data.pipeline import find\n"
-        f"find('walkers', {str(tmp_path)!r}, {{'num_train': 2, 'num_test': 1}})\n"
+        f"find('walkers', {str(tmp_path)!r}, {{'num_train': 2, 'processes': 2}})\n"
     )
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=60

@@ -158,11 +158,15 @@ def _read_part(path: pathlib.Path) -> dict[str, np.ndarray]:
 def in_processes(
     fn: Callable[[T], R], tasks: Sequence[T], processes: int, label: str
 ) -> Iterator[R]:
-    """fn of every task, in order, from worker processes, with a progress bar."""
+    """fn of every task, in order, from worker processes, with a progress bar; with one
+    it is done here, for a process that imports all anew is seconds late."""
+    workers = max(1, min(processes, len(tasks)))
+    if workers == 1:
+        yield from map(fn, tqdm(tasks, label))
+        return
     # Spawned, not forked: jax may already run threads in this process. And an
     # executor, not a Pool, which would replace dying workers for ever.
     context = multiprocessing.get_context("spawn")
-    workers = max(1, min(processes, len(tasks)))
     with futures.ProcessPoolExecutor(
         workers, context, initializer=_end_with, initargs=(os.getpid(),)
     ) as pool:

@@ -18,6 +18,8 @@ from gaitjax.data.builders import common
 from gaitjax.data.builders.twins import Sequence, twins
 from gaitjax.errors import GaitError
 
+PEOPLE = 8  # chosen: a process begins in about the time that so many take
+
 
 def make_builder(
     root: pathlib.Path,
@@ -40,7 +42,7 @@ def make_builder(
     elevation: of the camera and the LiDAR, degrees above the horizontal, in place of
     the twin's own. body_spread, gait_spread: how much people differ in body and gait; 0
     is not at all. The same arguments give the same folder and the same bits with any
-    `processes` (None is one per core).
+    `processes` (None is one per core, and per PEOPLE).
     """
     if name not in twins():
         raise GaitError(unknown(name, twins(), "walkers set"))
@@ -76,7 +78,8 @@ def make_builder(
     }
     usual = defaults(make_builder)
     label += "".join(f"-{k}={v}" for k, v in extras.items() if v != usual[k])
-    processes = processes or len(os.sched_getaffinity(0))
+    most = -(-max(world.num_train, world.num_test) // PEOPLE)
+    processes = processes or min(len(os.sched_getaffinity(0)), most)
     config = WalkersConfig(name=label, world=world, processes=processes)
     return Walkers(data_dir=root, config=config, file_format="array_record")
 
