@@ -2,8 +2,8 @@
 
 usage: python tools/bench.py data [--quick] [--json OUT]
        (or cluster, conv, diffcrossgait, dispatch, growth, infer, meshgait, rerank,
-       scaling, topk, train in place of data; all: every one, each in a process of
-       its own)
+       rounds, scaling, topk, train in place of data; all: every one, each in a process
+       of its own)
 
 The subjects are the files of gaitjax/bench/ with a `run(quick)`.
 """
@@ -35,6 +35,7 @@ SUBJECTS = (
     "infer",
     "meshgait",
     "rerank",
+    "rounds",
     "scaling",
     "topk",
     "train",

@@ -13,10 +13,6 @@ memory after a step's gradient, 10 steps; a round of the paper has 100). Then th
 of neighbours and a clusterer, ours against faiss-cpu's exact inner-product index where
 it is installed. Extraction is in no figure. Peak memory is that of the process, or of
 the device, up to then: it can only grow.
-
-Without `quick` the parts are timed at the size of CASIA-BN's training split, too, and
-beside them a step of the published recipe: what they are of a round of the paper's
-later 100 steps.
 """
 
 from __future__ import annotations
@@ -29,8 +25,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs import casia_bn_selective_fusion
-from gaitjax.bench import network
 from gaitjax.bench.measure import Row, figure, interleaved, ratios, row
 from gaitjax.losses import contrast
 from gaitjax.retrieval import clusters, fusion
@@ -43,8 +37,6 @@ SIMILARITY = 0.5  # chosen: between those
 # that clusterers split people and mix some.
 RANK, SEQUENCES, TAKES = 32, 40, 4
 MOVED, NOISE = (0.9, 0.7), 0.6
-# CASIA-BN: sequences of its 74 training people; strips of GaitSet and numbers in each.
-PAPER = (74 * 110, 62 * 256)
 Found = tuple[np.ndarray, np.ndarray]  # places i[n,k], cosines f32[n,k]
 
 
@@ -56,8 +48,6 @@ def run(quick: bool) -> list[Row]:
     found = list(rows(num, d, 3 if quick or on_cpu else 5))
     if on_cpu and not quick:
         found += predicted(found, num, d)
-    if not quick:
-        found += of_a_round(*PAPER, casia_bn_selective_fusion.get_config().to_dict())
     return found
 
 
@@ -120,47 +110,6 @@ def clusterers() -> dict[str, Callable[..., np.ndarray]]:
     return found | {
         "infomap": functools.partial(clusters.infomap, similarity=SIMILARITY)
     }
-
-
-def of_a_round(num: int, d: int, config: Mapping, times: int = 2) -> Iterator[Row]:
-    """The share of a round's time that is not spent in its steps, extraction aside.
-
-    config: of the method, on silhouettes of CASIA-B's size. Reading is not in it: the
-    loop's `data_wait` says what of that is not behind the steps.
-    """
-    label = f"a round of {num:,} x {d:,}"
-    x, _ = made_up(num, d)
-    near = clusters.nearest(x, NEIGHBOURS)
-    labels = clusters.numbered(clusterers()["dbscan"](*near), 4)
-    calls = parts(x, near, labels)
-    del calls["updates"]  # are in the step
-    step, size = a_step(config)
-    took = interleaved({**calls, size: step}, times)
-    for name, values in took.items():
-        yield row(f"{label}: {name}", "s", values)
-    steps = [ROUND * value for value in took[size]]
-    for name in clusterers():
-        rest = zip(took["neighbours"], took[name], took["memory"], strict=True)
-        found = [
-            100 * sum(one) / (sum(one) + all_)
-            for one, all_ in zip(rest, steps, strict=True)
-        ]
-        yield row(f"{label}: all but its {ROUND} steps, with {name}", "%", found)
-
-
-def a_step(config: Mapping) -> tuple[Callable[[], object], str]:
-    """A step of training on made-up silhouettes, and what it is called."""
-    precision = config["train"]["precision"]
-    if jax.default_backend() == "cpu":
-        precision = "float32"
-    recipe = network.Recipe("selective_fusion", config, 1, {"sils": (64, 44)})
-    # A classifier of views has its say between the rounds alone.
-    args = {**config["method_args"], "fuse_views": False}
-    built = network.build(recipe, args, precision)
-    step, batch = built.step.lower().compile(), jax.device_put(built.batch)
-    n, t = batch["mask"].shape
-    once = network.stepping(step, built.init(), batch)
-    return once, f"a step of {n} x {t} frames, {precision}"
 
 
 def agreement(label: str, labels: np.ndarray, people: np.ndarray) -> Iterator[Row]:

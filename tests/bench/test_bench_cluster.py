@@ -6,7 +6,6 @@ import types
 
 import numpy as np
 
-from configs import casia_bn_selective_fusion
 from gaitjax.bench import cluster
 from gaitjax.retrieval import clusters
 
@@ -67,34 +66,6 @@ def test_rows_of_a_run(monkeypatch):
     rows = {x.what: x for x in cluster.predicted([*found.values()], NUM, DIMS, 4_000)}
     assert rows[f"4,000 x {DIMS}, predicted: neighbours"].median == 300
     assert rows[f"4,000 x {DIMS}, predicted: dbscan"].median == 30
-
-
-def test_share_of_a_round(monkeypatch):
-    """Neighbours, clusters and memory 3 s each, a step 3 s: 9 of 309."""
-
-    def interleaved(fns, times):
-        fns["a step"]()
-        return {name: [3.0] * times for name in fns}
-
-    calls = []
-    monkeypatch.setattr(cluster, "interleaved", interleaved)
-    monkeypatch.setattr(
-        cluster, "a_step", lambda c: (lambda: calls.append(c), "a step")
-    )
-    monkeypatch.setattr(cluster, "made_up", lambda num, d: made()[:2])
-    found = {row.what: row for row in cluster.of_a_round(NUM, DIMS, {"of": "a config"})}
-    share = found[f"a round of {NUM} x {DIMS}: all but its 100 steps, with dbscan"]
-    assert share.median == 100 * 9 / 309
-    assert calls == [{"of": "a config"}]
-    assert f"a round of {NUM} x {DIMS}: updates" not in found
-
-
-def test_a_step_of_the_recipe():
-    config = casia_bn_selective_fusion.get_config("tiny").to_dict()
-    config["data"].update(p=2, k=2, frames=2)
-    step, name = cluster.a_step(config)
-    assert name == "a step of 4 x 2 frames, float32"
-    step()
 
 
 def test_faiss_is_compared_turn_by_turn(monkeypatch):
