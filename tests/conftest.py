@@ -29,7 +29,7 @@ def strict_dtypes(request):
 def quick_compiles(request):
     """Where compiling takes longer than what is compiled: a quarter less in these
     folders. All else is tested as users have it compiled."""
-    often = request.node.path.parent.name in ("layers", "methods")
+    often = request.node.path.parent.name in ("layers", "methods", "backbones")
     jax.config.update("jax_disable_most_optimizations", often)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
