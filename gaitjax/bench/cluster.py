@@ -126,14 +126,17 @@ def parts(
     x: np.ndarray, near: Found, labels: np.ndarray
 ) -> dict[str, Callable[[], object]]:
     """What is timed, by name; labels as clustered, i32[n]."""
+    return {**between_steps(x, near, labels), "updates": updates(x, labels)}
+
+
+def between_steps(
+    x: np.ndarray, near: Found, labels: np.ndarray
+) -> dict[str, Callable[[], object]]:
+    """Those of them that come once a round."""
     calls = {"neighbours": lambda: clusters.nearest(x, NEIGHBOURS)}
     for name, fn in clusterers().items():
         calls[name] = functools.partial(fn, *near)
-    return {
-        **calls,
-        "memory": lambda: refreshed(x, labels),
-        "updates": updates(x, labels),
-    }
+    return {**calls, "memory": lambda: refreshed(x, labels)}
 
 
 def capacity(labels: np.ndarray) -> int:

@@ -114,7 +114,7 @@ def rows(
     for one in found:
         least = one.bound(top.matrix[precision], top.copy)
         layers[one.layer] = layers.get(one.layer, 0) + least
-    threads = len(jax.devices()) if jax.default_backend() != "cpu" else os.cpu_count()
+    threads = os.cpu_count() if jax.default_backend() == "cpu" else 1
     spent = of_layers(kernels, layers) if kernels else {}
     spent = {name: ms / threads for name, ms in spent.items()}
     for name, least in layers.items():

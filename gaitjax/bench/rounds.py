@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 import jax
 
 from configs import casia_bn_selective_fusion
-from gaitjax.bench import cluster, network
+from gaitjax.bench import cluster, network, train
 from gaitjax.bench.measure import Row, interleaved, row
 from gaitjax.retrieval import clusters
 from gaitjax.runtime import mesh
@@ -45,8 +45,7 @@ def rows(num: int, d: int, config: Mapping, parts: int, times: int) -> Iterator[
     x, _ = cluster.made_up(num, d)
     near = clusters.nearest(x, cluster.NEIGHBOURS)
     labels = clusters.numbered(cluster.clusterers()["dbscan"](*near), 4)
-    calls = cluster.parts(x, near, labels)
-    del calls["updates"]  # are in the step
+    calls = cluster.between_steps(x, near, labels)
     step, size = a_step(config)
     took = interleaved({**calls, size: step}, times)
     for name, values in took.items():
@@ -71,7 +70,5 @@ def a_step(config: Mapping) -> tuple[Callable[[], object], str]:
     # A classifier of views has its say between the rounds alone.
     args = {**config["method_args"], "fuse_views": False}
     built = network.build(recipe, args, precision)
-    step, batch = built.step.lower().compile(), jax.device_put(built.batch)
-    n, t = batch["mask"].shape
-    once = network.stepping(step, built.init(), batch)
-    return once, f"a step of {n} x {t} frames, {precision}"
+    n, t = built.batch["mask"].shape
+    return train.ours(built, 1).once, f"a step of {n} x {t} frames, {precision}"
