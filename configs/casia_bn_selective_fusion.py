@@ -102,7 +102,7 @@ def scaled(config: ConfigDict, twin: str, variant: str) -> None:
     config.data.update(p=8, k=8, frames=3)
     if config.data.order == "ordered":
         config.data.update(k=4, frames=6)
-    config.optim.update(name="adam", lr=3e-4, schedule="constant", warmup=0)
+    config.optim.update(name="adam", lr=1e-4, schedule="constant", warmup=0)
     config.method_args.clusterer = "dbscan"
     # In five rounds with fusion the threshold for front and back views falls as far as
     # in the paper's fifty.
