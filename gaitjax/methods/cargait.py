@@ -303,8 +303,8 @@ def nearest_lists(
     views = list(bank.views.values())
     probes, near = [], []
     for a, b in itertools.product(range(len(views)), repeat=2):
-        gallery = search.on_device(views[b][used])
-        for here, filled in search.probe_blocks(len(used), BLOCK):
+        gallery = search.everywhere(views[b][used])
+        for here, filled in search.shared_blocks(len(used), BLOCK):
             hidden = filled[:, None] == np.arange(len(used))
             block = views[a][used[filled]]
             found = search.nearest(block, gallery, hidden, number, distance)

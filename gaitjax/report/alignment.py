@@ -262,7 +262,7 @@ def ranked(
     for field in protocol.exclude:
         label = protocols.column(field, index)
         hidden &= label[probes][:, None] == label[items][None]
-    far = ranking.on_device(views[gallery][items])
+    far = ranking.everywhere(views[gallery][items])
     order = ranking.sort_gallery(views[probe][probes], far, hidden, metric)
     found = items[order]
     right = index.subject[found] == index.subject[probes][:, None]

@@ -156,7 +156,7 @@ def _hits_by_view(
     sizes = [len(items) for items in by_view if len(items)]
     k = min(max(20, *task.ranks), *sizes)
     hits = np.zeros((len(task.probes), len(by_view), k), bool)
-    blocks = list(ranking.probe_blocks(len(task.probes), task.block))
+    blocks = list(ranking.shared_blocks(len(task.probes), task.block))
     steps = len(by_view) * len(blocks)
     for number, items in enumerate(by_view):
         if not len(items):
@@ -257,7 +257,7 @@ def sorted_metrics(
     ranker = task.ranker(task.items)
     first = np.zeros(len(task.probes), int)
     ap, inp = np.full((2, len(task.probes)), np.nan)
-    blocks = list(ranking.probe_blocks(len(task.probes), task.block))
+    blocks = list(ranking.shared_blocks(len(task.probes), task.block))
     for step, (here, filled) in enumerate(blocks):
         rows = task.probes[filled]
         excluded = task.excluded(rows)

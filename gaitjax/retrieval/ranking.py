@@ -1,19 +1,22 @@
 """Sorting a gallery for many probes on the device, in blocks of one shape.
 
-Rows are numbers into host arrays; what crosses to the device is one block of
+Rows are numbers into host arrays; what crosses to the devices is one block of
 probes and one gallery at a time, always explicitly (`jax.transfer_guard` may be
-on). The last block of probes is padded, so a shape compiles once.
+on). The last block of probes is padded, so a shape compiles once. All devices of the
+process hold the gallery and share the probes of a block.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from gaitjax.ops import distance, topk
 
@@ -50,7 +53,7 @@ class Ranker:
         one size compile once: what fills it is never found."""
         self.length, self.size = len(gallery), size or len(gallery)
         self.probes, self.metric, self.rerank = probes, metric, rerank
-        self.gallery = on_device(gallery[padded(np.arange(self.length), self.size)])
+        self.gallery = everywhere(gallery[padded(np.arange(self.length), self.size)])
         self.score = rerank.open(probes, gallery) if rerank else None
 
     def nearest(self, places: np.ndarray, hidden: np.ndarray, k: int) -> np.ndarray:
@@ -108,9 +111,11 @@ def nearest(
 ) -> np.ndarray:
     """Places of the k nearest, -1 where none is left: [b,p,d], [g,p,d] -> i32[b,k].
 
+    gallery: of `everywhere`; its devices share the probes.
     hidden: bool, broadcastable to [b,g]: what a probe may not find.
     """
-    return np.asarray(_nearest(on_device(probe), gallery, on_device(hidden), k, metric))
+    shares, mesh = _shares(probe, hidden, gallery)
+    return np.asarray(_nearest(*shares, k=k, metric=metric, mesh=mesh))[: len(probe)]
 
 
 def sort_gallery(
@@ -118,9 +123,23 @@ def sort_gallery(
 ) -> np.ndarray:
     """Places of all items, nearest first: [b,p,d], [g,p,d] -> i32[b,g].
 
-    hidden: bool, broadcastable to [b,g]: goes last.
+    gallery: as in `nearest`. hidden: bool, broadcastable to [b,g]: goes last.
     """
-    return np.asarray(_sort(on_device(probe), gallery, on_device(hidden), metric))
+    shares, mesh = _shares(probe, hidden, gallery)
+    return np.asarray(_sort(*shares, metric=metric, mesh=mesh))[: len(probe)]
+
+
+def _shares(
+    probe: np.ndarray, hidden: np.ndarray, gallery: jax.Array
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Mesh]:
+    """Probe, what it may not find and gallery on the devices that hold the gallery."""
+    mesh = gallery.sharding.mesh
+    rows = padded(np.arange(len(probe)), -(-len(probe) // mesh.size) * mesh.size)
+    hidden = np.broadcast_to(hidden, (len(probe), hidden.shape[1]))
+    there = jax.device_put(
+        (np.float32(probe[rows]), hidden[rows]), NamedSharding(mesh, P("probes"))
+    )
+    return (*there, gallery), mesh
 
 
 def _rows(hidden: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -136,24 +155,49 @@ def probe_blocks(num_probe: int, block: int) -> Iterator[tuple[np.ndarray, np.nd
         yield here, padded(here, size)
 
 
+def shared_blocks(
+    num_probe: int, block: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `probe_blocks`, with up to `block` probes for each device of the process."""
+    return probe_blocks(num_probe, block * jax.local_device_count())
+
+
 def padded(rows: np.ndarray, size: int) -> np.ndarray:
     """Rows, the first one repeated up to the size."""
     return np.concatenate([rows, np.full(size - len(rows), rows[0])])
 
 
-def on_device(array: np.ndarray) -> jax.Array:
-    """Masks as they are, embeddings of any precision as float32."""
-    return jax.device_put(array if array.dtype == bool else np.float32(array))
+def everywhere(
+    gallery: np.ndarray, devices: Sequence[jax.Device] | None = None
+) -> jax.Array:
+    """Embeddings of any precision as float32 on each device; default: all of this
+    process."""
+    mesh = Mesh(np.array(devices or jax.local_devices()), ("probes",))
+    return jax.device_put(np.float32(gallery), NamedSharding(mesh, P()))
 
 
-@functools.partial(jax.jit, static_argnames=("k", "metric"))
-def _nearest(probe, gallery, hidden, k: int, metric: str) -> jax.Array:
-    return topk.topk(probe, gallery, k, metric=metric, exclude=hidden)[1]
+@functools.partial(jax.jit, static_argnames=("k", "metric", "mesh"))
+def _nearest(probe, hidden, gallery, *, k: int, metric: str, mesh: Mesh) -> jax.Array:
+    def find(probe, hidden, gallery):
+        return topk.topk(probe, gallery, k, metric=metric, exclude=hidden)[1]
+
+    return _by_probes(find, mesh)(probe, hidden, gallery)
 
 
-@functools.partial(jax.jit, static_argnames="metric")
-def _sort(probe, gallery, hidden, metric: str) -> jax.Array:
-    return sort_distances(probe, gallery, hidden, metric)[1]
+@functools.partial(jax.jit, static_argnames=("metric", "mesh"))
+def _sort(probe, hidden, gallery, *, metric: str, mesh: Mesh) -> jax.Array:
+    def sort(probe, hidden, gallery):
+        return sort_distances(probe, gallery, hidden, metric)[1]
+
+    return _by_probes(sort, mesh)(probe, hidden, gallery)
+
+
+def _by_probes(fn: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., jax.Array]:
+    """fn(probe, hidden, gallery), each device some of the probes."""
+    specs = P("probes"), P("probes"), P()
+    return jax.shard_map(
+        fn, mesh=mesh, in_specs=specs, out_specs=P("probes"), check_vma=False
+    )
 
 
 def sort_distances(

@@ -58,7 +58,7 @@ def lbr(
         )
     hidden = np.zeros((1, 1), bool) if hidden is None else hidden
     hidden = np.broadcast_to(hidden, (len(probe), len(gallery)))
-    items, flat = ranking.on_device(gallery), jax.device_put(strips(gallery))
+    items, flat = jax.device_put(np.float32(gallery)), jax.device_put(strips(gallery))
     order = np.empty((len(probe), len(gallery)), np.int32)
     top, heat = min(k, len(gallery)), jax.device_put(np.float32(temperature))
     for here, filled in ranking.probe_blocks(len(probe), block):

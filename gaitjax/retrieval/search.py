@@ -1,6 +1,6 @@
 """Embeddings and a protocol in, numbers out.
 
-Distances, top-k and sorting run on the device, in blocks of probes against the
+Distances, top-k and sorting run on the devices, in blocks of probes against the
 gallery, all of one shape: a gallery compiles a few programs however many views and
 conditions there are, and most protocols have one gallery. Memory on the device: the
 gallery, and a few float32 arrays of block x gallery. What is kept per probe is small
@@ -91,7 +91,7 @@ def evaluate(
     ranks: those that the protocol states are added.
     rounded: round what is averaged over views to two decimals, as OpenGait does.
     probe, gallery: modalities; may be left out when there is only one.
-    block: probes per step.
+    block: probes per step, of each device of this process; they share them.
     num_lists: rank lists kept per condition: best, worst and random ones.
     num_pairs: genuine, and impostor, distances kept at most; 0 leaves out the open
       set, too.

@@ -43,10 +43,10 @@ def grew_submission(
             f"01 and 02, got {len(items)}; prepare the whole test set"
         )
     names = [_number(subject) for subject in index.subject[items]]
-    gallery = ranking.on_device(embedding[items])
+    gallery = ranking.everywhere(embedding[items])
     lines = [["videoId", *(f"rank{k}" for k in range(1, NUM_RANKS + 1))]]
     nothing = np.zeros((1, 1), bool)
-    for here, filled in ranking.probe_blocks(len(probes), block):
+    for here, filled in ranking.shared_blocks(len(probes), block):
         probe = embedding[probes[filled]]
         near = ranking.nearest(probe, gallery, nothing, NUM_RANKS, metric)
         for row, places in zip(probes[here], near, strict=False):  # without the filling

@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from gaitjax import arguments
@@ -143,10 +144,10 @@ def _open(
     task: breakdowns.Task, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """known, right, stranger of some probes, see `OpenSet`."""
-    gallery = ranking.on_device(task.gallery_embeddings[task.items])
+    gallery = ranking.everywhere(task.gallery_embeddings[task.items])
     near, other = np.full((2, len(rows)), -1)
     matched = np.zeros(len(rows), bool)
-    for here, filled in ranking.probe_blocks(len(rows), task.block):
+    for here, filled in ranking.shared_blocks(len(rows), task.block):
         probes, real = rows[filled], slice(len(here))
         x = task.probe_embeddings[probes]
         same = task.right(probes, task.items[None])  # [b,g]
@@ -209,7 +210,7 @@ def _distances(
     """Distances of pairs of records, in blocks of one shape: f32[n]."""
     far = np.empty(len(probes), np.float32)
     for here, filled in ranking.probe_blocks(len(probes), BLOCK) if len(far) else ():
-        x = ranking.on_device(task.probe_embeddings[probes[filled]])
-        y = ranking.on_device(task.gallery_embeddings[items[filled]])
+        x = jax.device_put(np.float32(task.probe_embeddings[probes[filled]]))
+        y = jax.device_put(np.float32(task.gallery_embeddings[items[filled]]))
         far[here] = np.asarray(distance.paired(x, y, task.metric))[: len(here)]
     return far

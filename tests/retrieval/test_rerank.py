@@ -1,5 +1,8 @@
 """Sorting the nearest again: what moves and what does not, and what is said of it."""
 
+import functools
+
+import jax
 import numpy as np
 import pytest
 from helpers import loops
@@ -47,7 +50,7 @@ PLACES = np.array([2, 0, 3, 1])
 
 def test_without_reranking_it_is_the_base_s_order():
     ranker = ranking.Ranker(PROBES, GALLERY, "euclidean")
-    there = ranking.on_device(GALLERY)
+    there = ranking.everywhere(GALLERY)
     probes, hidden = PROBES[PLACES], HIDDEN[PLACES]
     np.testing.assert_array_equal(
         ranker.nearest(PLACES, hidden, 3),
@@ -298,3 +301,27 @@ def test_stages_are_printed_below_one_another():
     assert {row["metric"] for row in found.rows} == set(names)  # rows as they were
     alone = [row for row in found.rows if row["stage"] == "initial"]
     assert "initial," not in tables.results_table(alone)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("num", [1, 4, 6, 8])
+def test_devices_share_the_probes_of_a_block(num, metric):
+    """The same as one device finds, with and without hidden items, for numbers that
+    divide and that do not."""
+    probes, gallery = draw(num, 2, 3), draw(50, 2, 3, seed=1)
+    hidden = np.random.default_rng(2).random((num, 50)) < 0.3
+    one = ranking.everywhere(gallery, jax.devices()[:1])
+    four = ranking.everywhere(gallery)
+    assert len(four.sharding.device_set) == jax.local_device_count() == 4
+    for away in (hidden, hidden[:1], NOTHING):
+        for find in (functools.partial(ranking.nearest, k=5), ranking.sort_gallery):
+            want = find(probes, one, away, metric=metric)
+            got = find(probes, four, away, metric=metric)
+            assert len(got) == num
+            np.testing.assert_array_equal(got, want)
+
+
+def test_a_shared_block_has_rows_for_every_device():
+    blocks = list(ranking.shared_blocks(30, 5))
+    assert [len(filled) for _, filled in blocks] == [20, 20]
+    assert np.concatenate([here for here, _ in blocks]).tolist() == list(range(30))
