@@ -18,10 +18,12 @@ import numpy as np
 from gaitjax.bench.roofline import passes
 from gaitjax.data import schema
 from gaitjax.methods import api
+from gaitjax.run import TrainOptions
 from gaitjax.runtime import weights
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import Precision, compute_dtype, with_products
 from gaitjax.runtime.state import TrainState, init_state, make_step, stream
+from gaitjax.train import in_round
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ def build(recipe: Recipe, args: Mapping, precision: Precision) -> Network:
     config = recipe.config
     train, data = config["train"], config["data"]
     method = make_method(recipe, args, precision)
-    begin = {"round": np.int32(0), "progress": np.float32(0)}  # as the loop says it
+    begin = in_round(0, TrainOptions(steps=train["steps"]))
     batch = frames(recipe, data["p"], data["k"]) | begin
     clip = frames(recipe, 1, 1)
     key, ema = stream(0, "init"), train["ema"]

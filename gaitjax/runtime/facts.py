@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from gaitjax.data.records import data_root
+from gaitjax.machine import cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -298,12 +299,6 @@ def cuda_libraries(search_path: str) -> tuple[str, ...]:
         for name in names
         for path in sorted(glob.glob(f"{glob.escape(folder)}/lib{name}.so*"))[:1]
     )
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def host_memory() -> tuple[int, int] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import pathlib
 from collections.abc import Iterator
 
@@ -17,6 +16,7 @@ from gaitjax.data import schema
 from gaitjax.data.builders import common
 from gaitjax.data.builders.twins import Sequence, twins
 from gaitjax.errors import GaitError
+from gaitjax.machine import cores
 
 PEOPLE = 8  # chosen: a process begins in about the time that so many take
 
@@ -79,7 +79,7 @@ def make_builder(
     usual = defaults(make_builder)
     label += "".join(f"-{k}={v}" for k, v in extras.items() if v != usual[k])
     most = -(-max(world.num_train, world.num_test) // PEOPLE)
-    processes = processes or min(len(os.sched_getaffinity(0)), most)
+    processes = processes or min(cores(), most)
     config = WalkersConfig(name=label, world=world, processes=processes)
     return Walkers(data_dir=root, config=config, file_format="array_record")
 
