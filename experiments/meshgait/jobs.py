@@ -23,6 +23,8 @@ CHANGED = {
     "occlusion": (0.125, 0.375),
     "frames": (5, 10, 50),
 }
+# A third of the batch and of the steps, fewer test people.
+BRIEF = {"train.steps": 100, "data.p": 4, "data.k": 2, "data.args.num_test": 16}
 SHOWN = ("2d", "concat", "unsupervised")  # rows that are tested more closely
 BARE = args(**dict.fromkeys(WEIGHTS.values(), 0.0))
 
@@ -63,7 +65,8 @@ def main_rows() -> dict[str, dict[str, Any]]:
 
 
 def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
-    """One seed each, by study; each differs from `concat` by one thing."""
+    """One seed each, by study; each differs from `concat` by one thing, those of
+    `brief` from the first of them."""
     weights = {
         "joint_weight": 100.0,
         "marker_weight": 100.0,
@@ -104,7 +107,9 @@ def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
             "margin_0.1": args(margin=0.1),
             "margin_0.4": args(margin=0.4),
         },
-        "resolution": {f"side_{i}": args(side=i) for i in (4, 16, 32)},
+        "resolution": {f"side_{i}": args(side=i) for i in (4, 16)},
+        # 32 voxels a side in full would take a CPU core hours.
+        "brief": {f"brief_{i}": BRIEF | args(side=i) for i in (8, 16, 32)},
     }
 
 

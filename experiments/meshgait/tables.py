@@ -42,6 +42,7 @@ BESIDE = {
     "labels": [("all sequences", "concat"), ("none", "unsupervised")],
     "clips": [(f"the recipe, {CLIP} frames", "concat")],
     "resolution": [(f"the recipe, {SIDE} voxels a side", "concat")],
+    "brief": [(f"{SIDE} voxels a side", f"brief_{SIDE}")],
 }
 # Okabe and Ito: told apart without red and green.
 COLOURS = {
@@ -224,27 +225,28 @@ def one_seed(records: list[Record], study: str) -> Iterator[str]:
     """The rows of an ablation beside what they change."""
     rows = finished(records, study)
     beside = BESIDE.get(study, [("the recipe", REFERENCE)])
+    _, reference = beside[0]
     named = [(f"`{row}` ({text})", row) for text, row in beside]
-    named += [(f"`{row}`", row) for row in rows]
+    named += [(f"`{row}`", row) for row in rows if row not in dict(named).values()]
     lines = []
     for label, row in named:
         found = [by_seed(records, row, fn) for fn in figures().values()]
         if 0 not in found[0]:
             continue
         cells = [shown([one[0]] if 0 in one else []) for one in found]
-        change = to_seed_0(records, row)
-        cells.insert(1, "" if change is None or row == REFERENCE else f"{change:+.1f}")
+        change = to_seed_0(records, row, reference)
+        cells.insert(1, "" if change is None or row == reference else f"{change:+.1f}")
         lines.append([label, *cells])
     if rows:
         first, *others = figures()
-        head = ["row, seed 0", first, f"to `{REFERENCE}`", *others]
+        head = ["row, seed 0", first, f"to `{reference}`", *others]
         yield f"\n### {study.capitalize()} (1 seed)\n"
         yield from table(head, lines)
 
 
-def to_seed_0(records: list[Record], row: str) -> float | None:
-    """Rank-1 of the row's seed 0 less the recipe's."""
-    values, usual = (by_seed(records, one, rank(1)) for one in (row, REFERENCE))
+def to_seed_0(records: list[Record], row: str, reference: str) -> float | None:
+    """Rank-1 of the row's seed 0 less that of another row."""
+    values, usual = (by_seed(records, one, rank(1)) for one in (row, reference))
     return values[0] - usual[0] if 0 in values and 0 in usual else None
 
 
@@ -317,7 +319,7 @@ def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
             yield "views", views(records, rows)
     if any(changed_curves(records, kind) for kind in CHANGED):
         yield "changed", changed_panels(records)
-    studies = {job.study for job in jobs()} - {"main", "twins"}
+    studies = {job.study for job in jobs()} - {"main", "twins", "brief"}
     if single := finished(records, *studies):
         yield "singles", singles(records, single)
 
@@ -386,7 +388,7 @@ def singles(records: list[Record], rows: list[str]) -> Figure:
     figure, (axes,) = charts.panels([""], height, label)
     usual = by_seed(records, REFERENCE, rank(1))
     apart = [value - usual[0] for value in usual.values()] if 0 in usual else []
-    found = {row: to_seed_0(records, row) for row in rows}
+    found = {row: to_seed_0(records, row, REFERENCE) for row in rows}
     charts.changes(axes, found, apart, REFERENCE)
     charts.legend_below(figure, [axes])
     return figure
