@@ -1,13 +1,16 @@
 """Chooses virtual markers of a mesh that moves, and the mixtures that give it back.
 
-usage: python tools/make_markers.py IN OUT.npz [--markers 64] [--seed 0]
+usage: python tools/make_markers.py IN [OUT.npz] [--markers 64] [--seed 0]
        python tools/make_markers.py walkers [OUT.npz]
 
 IN: .npy of vertices [s, v, 3], or .npz with `vertices`, and any of `joints` [s, 24, 3],
 `mirror` i[v] (each vertex's image; `template` [v, 3], a symmetric pose, does as well)
-and `faces` i[f, 3]. Many bodies and poses; a few hundred frames do. OUT is the
-`topology.npz` of a prepared set: markers, weights, mirror_markers, mirror_vertices,
-faces. The last fifth of the frames is kept back to measure the error.
+and `faces` i[f, 3]. Many bodies and poses; a few hundred frames do. The last fifth of
+the frames is kept back to measure the error.
+
+OUT is the `topology.npz` of a prepared set: 64 markers, weights (with `joints`),
+mirror_markers, mirror_vertices, faces. Without OUT, and for any number of markers, the
+errors are printed alone.
 
 `walkers` leaves the walkers' markers as they are, writes the weights of 24 joints and
 these, and compares them with markers that archetypal analysis chooses.
@@ -23,10 +26,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from gaitjax import walkers
-from gaitjax.data import archetypes
+from gaitjax.data import archetypes, schema, topology
 from gaitjax.errors import GaitError
 from gaitjax.walkers import mesh
 
+NUM_JOINTS, NUM_MARKERS = (
+    schema.modality(key).shape[1] for key in ("joints", "markers")
+)
 NUM_WALKERS, NUM_FRAMES, RATE = 80, 8, 5.0  # frames at 5 Hz: a stride and more
 
 
@@ -43,12 +49,15 @@ def main() -> None:
     try:
         if options.source == "walkers":
             make_walkers(options.out or mesh.WEIGHTS, options.markers, options.seed)
-        elif options.out is None:
-            raise GaitError(f"{options.source}: where to? give OUT.npz")
+        elif options.out and options.markers != NUM_MARKERS:
+            raise GaitError(
+                f"a set's markers are {NUM_MARKERS}, got --markers {options.markers}; "
+                "leave it out, or leave OUT.npz out to see the errors alone"
+            )
         else:
             made = make(load(options.source), options.markers, options.seed)
-            np.savez_compressed(options.out, **made)
-            print(options.out)
+            if options.out:
+                write(options.out, made)
     except (GaitError, OSError) as error:
         sys.exit(f"error: {error}")
 
@@ -56,17 +65,35 @@ def main() -> None:
 def load(path: str) -> dict[str, np.ndarray]:
     """`vertices` and what else the file has."""
     try:
-        content = np.load(path, allow_pickle=False)
-    except ValueError as error:
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return {"vertices": content}
+            arrays = {key: content[key] for key in content.files}
+    except OSError:
+        raise
+    except Exception as error:  # numpy and zipfile raise all sorts
         raise GaitError(f"{path}: {error}; give .npy or .npz of numbers") from error
-    if isinstance(content, np.ndarray):
-        return {"vertices": content}
-    with content:
-        arrays = {key: content[key] for key in content.files}
     if "vertices" not in arrays:
         got = ", ".join(arrays) or "nothing"
         raise GaitError(f"{path}: expected vertices [s, v, 3], it holds {got}; add it")
+    want, joints = (len(arrays["vertices"]), NUM_JOINTS, 3), arrays.get("joints")
+    if joints is not None and joints.shape != want:
+        raise GaitError(
+            f"{path}: joints are {list(joints.shape)}, expected {list(want)}, SMPL's "
+            "of every frame; bring these, or leave joints out"
+        )
     return arrays
+
+
+def write(out: pathlib.Path, made: Mapping[str, np.ndarray]) -> None:
+    """A `topology.npz`; without joints the mixtures are not those of one."""
+    if made["weights"].shape[0] == NUM_MARKERS:
+        made = {key: x for key, x in made.items() if key != "weights"}
+        print("no joints [s, 24, 3] were given: no weights are written")
+    np.savez_compressed(out, **made)
+    topology.read(out)  # what its reader refuses is no such file
+    print(out)
 
 
 def make(arrays: Mapping[str, np.ndarray], k: int, seed: int) -> dict[str, np.ndarray]:

@@ -11,10 +11,11 @@ two share no line, and the tests hold one against the other.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,8 @@ def find(directory: str | None = None) -> pathlib.Path:
 def named(name: str) -> pathlib.Path:
     """A path as it is; a bare name is in the folder `smpl` of the prepared sets, with
     its suffix or, where that is not there, the other of `NAMES`."""
-    path = pathlib.Path(name)
-    if len(path.parts) > 1:
-        return path
+    if os.sep in name:  # "./name" is a path, too
+        return pathlib.Path(name)
     folder = data_root() / "smpl"
     found = [folder / name]
     if name in NAMES:
@@ -146,11 +146,10 @@ def _along(directions: np.ndarray, x: np.ndarray) -> np.ndarray:
     return (x.reshape(len(x), num) @ flat.T).reshape(len(x), *directions.shape[:2])
 
 
-def _missing(folder: pathlib.Path) -> str:
-    names = " or ".join(NAMES)
+def _missing(folder: pathlib.Path, names: Sequence[str] = NAMES) -> str:
     return (
         f"no SMPL model in {folder}: get the neutral one from {WHERE} and put it there "
-        f"as {names}"
+        f"as {' or '.join(names)}"
     )
 
 
@@ -159,7 +158,8 @@ def _read(
 ) -> dict[str, np.ndarray]:
     """The arrays `keys` of the file, as they are; `kinds` of numpy's dtypes."""
     if not path.is_file():
-        raise GaitError(_missing(path.parent))
+        names = NAMES if path.name in NAMES else (path.name,)
+        raise GaitError(_missing(path.parent, names))
     try:
         content = _read_npz(path, keys) if path.suffix == ".npz" else _read_pkl(path)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:

@@ -9,18 +9,23 @@ so; experiments/meshgait/choices.md has the alternatives.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.lax import Precision
 
 from gaitjax.layers.conv import Conv
 from gaitjax.layers.hrnet import INIT, HRNet
 from gaitjax.layers.norm import BatchNorm
 from gaitjax.layers.temporal import per_frame
 from gaitjax.ops import heatmap
+
+# Places are millimetres: not for the short products of accelerators.
+product = functools.partial(jnp.einsum, precision=Precision.HIGHEST)
 
 
 class HeatMaps(nn.Module):
@@ -54,11 +59,12 @@ class HeatMaps(nn.Module):
             name="hrnet",
         )
         x = resized(hrnet(x, mask, train=train), self.side)
-        # Starts as the pose network's, so that all maps are even: a softmax that starts
-        # with a peak somewhere hardly moves it.
-        x = nn.Dense(
-            self.side * self.maps, dtype=self.dtype, kernel_init=INIT, name="head"
-        )(x)
+        # Logits are float32. Starts as the pose network's, so that all maps are even: a
+        # softmax that starts with a peak somewhere hardly moves it.
+        head = nn.Dense(
+            self.side * self.maps, dtype=jnp.float32, kernel_init=INIT, name="head"
+        )
+        x = head(x)
         x = x.reshape(*x.shape[:3], self.side, self.maps)  # [m, h, w, d, maps]
         return jnp.moveaxis(x, 3, 1)
 
@@ -118,16 +124,17 @@ class MeshDecoder(nn.Module):
         if start is None:
             start = np.full((k, self.vertices), 1 / k, np.float32)
         kernel = self.param("weights", lambda _: jnp.asarray(start, jnp.float32))
-        vertices = jnp.einsum("kv,...kc->...vc", kernel, points)
+        vertices = product("kv,...kc->...vc", kernel, points)
         if not self.rank:
             return vertices
         # One number per direction of the correction and frame: never [..., k, v].
-        turn = nn.Dense(self.rank, name="turn")(confidence)  # [..., r]
+        turn = nn.Dense(self.rank, precision=Precision.HIGHEST, name="turn")
+        amount = turn(confidence)[..., None]  # [..., r, 1]
         normal = nn.initializers.normal(k**-0.5)
         into = self.param("into", normal, (self.rank, k))
         out = self.param("out", nn.initializers.zeros, (self.rank, self.vertices))
-        moved = jnp.einsum("rk,...kc->...rc", into, points) * turn[..., None]
-        return vertices + jnp.einsum("rv,...rc->...vc", out, moved)
+        moved = product("rk,...kc->...rc", into, points) * amount
+        return vertices + product("rv,...rc->...vc", out, moved)
 
 
 class BodyDecoder(nn.Module):

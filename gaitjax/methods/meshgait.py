@@ -29,6 +29,7 @@ from gaitjax.arguments import at_least, between
 from gaitjax.backbones.deepgaitv2 import STRIDES, Trunk, check_stages, heads
 from gaitjax.data import smpl_file
 from gaitjax.data.pipeline import Data
+from gaitjax.data.topology import num_vertices
 from gaitjax.errors import GaitError
 from gaitjax.layers.temporal import per_frame
 from gaitjax.layers.volume import (
@@ -53,7 +54,7 @@ WEIGHTS = {
     "vertices": "mesh_weight",
 }
 LABELS = tuple(WEIGHTS)
-NO_LABELS = dict(joint_weight=0.0, marker_weight=0.0, mesh_weight=0.0, smpl_model=None)
+NO_LABELS = dict.fromkeys(WEIGHTS.values(), 0.0) | dict(smpl_model=None, warmup=0)
 Fusion = Literal["concat", "add", "2d", "3d"]
 
 
@@ -416,7 +417,8 @@ def check_labels(
             f"meshgait learns from {', '.join(labels)}, and the data has no "
             f"{', '.join(sorted(missing))}; prepare the set with them "
             "(docs/meshgait.md), or set joint_weight, marker_weight and mesh_weight "
-            "to 0"
+            "to 0; a trained run looks at such a set after --mode export, where its "
+            "labels are"
         )
     for key, number in (("joints", JOINTS), ("markers", MARKERS)):
         if key in labels and shapes.get(key, (number,))[0] != number:
@@ -424,13 +426,14 @@ def check_labels(
                 f"meshgait wants {number} {key}, got {shapes[key][0]} in the data; "
                 "prepare the set with that number (docs/meshgait.md)"
             )
-    weights = info.topology.weights if info.topology else None
-    if "vertices" in wanted and weights is not None:
-        number = shapes["vertices"][0]
-        if weights.shape[1] != number:
+    if "vertices" in wanted and info.topology:
+        number, table = shapes["vertices"][0], info.topology
+        largest = -1 if table.markers is None else int(table.markers.max())
+        of = num_vertices(table) or max(largest + 1, number)
+        if of != number or largest >= number:
             raise GaitError(
-                f"the set's topology.npz is of {weights.shape[1]} vertices, its bodies "
-                f"have {number}; make it of these (tools/make_markers.py)"
+                f"the set's topology.npz is of {of} vertices, its bodies have "
+                f"{number}; make it of these (tools/make_markers.py)"
             )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from gaitjax.data import archetypes
+from gaitjax.data import archetypes, topology
 from gaitjax.errors import GaitError
 
 TOOL = pathlib.Path(__file__).parents[2] / "tools/make_markers.py"
@@ -141,18 +141,33 @@ def run_tool(monkeypatch, *arguments):
     runpy.run_path(str(TOOL), run_name="__main__")
 
 
-def test_tool_writes_tables_of_any_meshes(tmp_path, monkeypatch, capsys):
+def test_tool_measures_any_number_of_markers(tmp_path, monkeypatch, capsys):
     meshes, _ = blob(10)
     np.savez(tmp_path / "in.npz", vertices=meshes, mirror=MIRROR)
-    out = tmp_path / "out.npz"
-    run_tool(monkeypatch, tmp_path / "in.npz", out, "--markers", 4)
-    with np.load(out) as made:
-        assert sorted(made["markers"].tolist()) == CORNERS.tolist()
-        image = made["markers"][made["mirror_markers"]]
-        np.testing.assert_array_equal(image, MIRROR[made["markers"]])
-        np.testing.assert_array_equal(made["mirror_vertices"], MIRROR)
-        assert made["weights"].shape == (4, 10)
+    run_tool(monkeypatch, tmp_path / "in.npz", "--markers", 4)
     assert "kept back: 2 frames, error mean 0.0" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["in.npz"]
+
+
+@pytest.mark.parametrize("with_joints", [True, False])
+def test_tool_writes_what_a_set_reads(with_joints, tmp_path, monkeypatch, capsys):
+    """Markers, their images and the mixtures; without joints no mixtures."""
+    rng = np.random.default_rng(5)
+    half = rng.normal(size=(6, 40, 3))
+    meshes = np.concatenate([half, half * (-1, 1, 1)], 1)
+    joints = {"joints": meshes[:, :24] / 2} if with_joints else {}
+    np.savez(tmp_path / "in.npz", vertices=meshes, template=meshes[0], **joints)
+    run_tool(monkeypatch, tmp_path / "in.npz", tmp_path / "out.npz")
+    made = topology.read(tmp_path / "out.npz")
+    mirror, image = (made.mirrors[key] for key in ("vertices", "markers"))
+    np.testing.assert_array_equal(mirror, np.roll(np.arange(80), 40))
+    np.testing.assert_array_equal(made.markers[image], mirror[made.markers])
+    said = capsys.readouterr().out
+    assert ("no weights are written" in said) is not with_joints
+    if with_joints:
+        assert made.weights.shape == (88, 80)
+    else:
+        assert made.weights is None
 
 
 def test_tool_says_what_is_wrong_in_one_line(tmp_path, monkeypatch):
@@ -160,7 +175,14 @@ def test_tool_says_what_is_wrong_in_one_line(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="expected vertices .* it holds meshes"):
         run_tool(monkeypatch, tmp_path / "in.npz", tmp_path / "out.npz")
     np.save(tmp_path / "in.npy", np.zeros((2, 5, 3)))
-    with pytest.raises(SystemExit, match="where to"):
-        run_tool(monkeypatch, tmp_path / "in.npy")
     with pytest.raises(SystemExit, match="6 markers of 5 vertices"):
+        run_tool(monkeypatch, tmp_path / "in.npy", "--markers", 6)
+    with pytest.raises(SystemExit, match="a set's markers are 64, got --markers 6"):
         run_tool(monkeypatch, tmp_path / "in.npy", "out.npz", "--markers", 6)
+    meshes = np.zeros((2, 5, 3))
+    np.savez(tmp_path / "in.npz", vertices=meshes, joints=np.zeros((3, 24, 3)))
+    with pytest.raises(SystemExit, match=r"joints are .*, expected \[2, 24, 3\]"):
+        run_tool(monkeypatch, tmp_path / "in.npz", "out.npz")
+    (tmp_path / "in.npz").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(SystemExit, match=r"in.npz: .*; give .npy or .npz"):
+        run_tool(monkeypatch, tmp_path / "in.npz", "out.npz")

@@ -233,8 +233,10 @@ def test_found_where_prepared_sets_live(tmp_path, monkeypatch):
     monkeypatch.setenv("GAITJAX_DATA", str(tmp_path))
     assert smpl_file.named("SMPL_NEUTRAL.npz") == path  # there is the .pkl alone
     assert smpl_file.named("mine.npz") == tmp_path / "smpl" / "mine.npz"
+    assert smpl_file.named("./mine.npz") == pathlib.Path("mine.npz")
+    with pytest.raises(GaitError, match="no SMPL model in .* as mine.npz"):
+        smpl_file.load(smpl_file.named("mine.npz"))
     path = _npz(tmp_path / "smpl")
     assert smpl_file.find() == path
-    _fails(
-        tmp_path / "other.npz", "registration, .* as SMPL_NEUTRAL.npz or SMPL_NEUTRAL"
-    )
+    _fails(tmp_path / "other.npz", "registration, .* put it there as other.npz")
+    _fails(tmp_path / "SMPL_NEUTRAL.npz", "as SMPL_NEUTRAL.npz or SMPL_NEUTRAL.pkl")

@@ -1,5 +1,6 @@
 """Losses of places: zero at the truth, frames without labels do not count."""
 
+import jax
 import numpy as np
 
 from gaitjax.losses.mesh import place_l1
@@ -31,6 +32,18 @@ def test_equals_its_twin_with_frames_left_out():
     error = np.linalg.norm(seen, axis=-1).mean()
     np.testing.assert_allclose(values["error"], error, rtol=1e-6)
     np.testing.assert_allclose(values["unlabelled"], 1 / 5, rtol=1e-6)
+
+
+def test_a_frame_without_a_label_has_no_gradient():
+    """And the others' are those of the mean, not NaN."""
+    found = RNG.normal(size=WANTED.shape).astype(np.float32)
+    wanted = WANTED.copy()
+    wanted[1, 2, 0, 1] = np.nan
+    slope = jax.grad(lambda x: place_l1(x, wanted, ROOT, ALL)[0])(found)
+    assert not slope[1, 2].any()
+    one = np.sign(found - WANTED) / (5 * WANTED[0, 0].size)
+    one[1, 2] = 0
+    np.testing.assert_allclose(slope, one, rtol=1e-6)
 
 
 def test_a_body_that_is_moved_has_no_error_and_yet_a_loss():

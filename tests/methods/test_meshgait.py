@@ -14,6 +14,7 @@ from gaitjax.data import smpl_file
 from gaitjax.data.topology import Topology
 from gaitjax.errors import GaitError
 from gaitjax.methods import api, meshgait
+from gaitjax.runtime import weights
 
 N, T, V = 4, 3, 6
 SHAPES = {"sils": (64, 44), "joints": (24, 3), "markers": (64, 3), "vertices": (V, 3)}
@@ -212,15 +213,18 @@ def test_inference_reads_no_label_and_runs_no_decoder(batch):
 
 def test_exported_weights_are_used_without_labels(batch):
     """On a set that has silhouettes alone; the same embeddings."""
-    method, (params, stats) = make(), state_of()
-    bare = make(api.Info(2, {"sils": (64, 44)}), **method.inference_args)
+    options = dict(warmup=5)  # of labels alone
+    method, (params, stats) = make(**options), state_of()
+    bare = make(api.Info(2, {"sils": (64, 44)}), **options | method.inference_args)
     assert bare.train_keys == ("sils",)
-    kept = {key: x for key, x in params.items() if key != "decoder"}
     seen = {key: batch[key] for key in ("sils", "mask")}
-    found = jax.jit(bare.embed)(kept, stats, seen)["sils"]
-    np.testing.assert_array_equal(
-        found, jax.jit(method.embed)(params, stats, seen)["sils"]
-    )
+    model = {"params": params, "model_state": stats}
+    used = weights.used_arrays(lambda model: method.embed(**model, batch=seen), model)
+    kept = weights.keep(model, used)["params"]
+    assert set(kept) == {"backbone", "maps", "volume", "fcs"}
+    found = jax.jit(bare.embed)(kept | {"necks": params["necks"]}, stats, seen)["sils"]
+    want = jax.jit(method.embed)(params, stats, seen)["sils"]
+    np.testing.assert_array_equal(found, want)
 
 
 def test_predictions_are_the_body_of_training(batch):
@@ -230,15 +234,48 @@ def test_predictions_are_the_body_of_training(batch):
     assert float(jnp.abs(found["joints"]).max()) < meshgait.BOX / 2
 
 
-def test_padding_changes_nothing(batch):
-    embed = jax.jit(make().embed)
+@pytest.mark.parametrize("mode", ["2d", "p3d"])
+def test_padding_changes_nothing(mode, batch):
+    """In the branch, and in the stages after fusion."""
+    options = dict(mode=mode, fused_after=3)
+    embed = jax.jit(make(**options).embed)
     sils = batch["sils"].copy()
     sils[1, 2] = 255 - sils[1, 2]
     one, two = (
-        embed(*state_of(), {"sils": x, "mask": batch["mask"]})["sils"]
+        embed(*state_of(**options), {"sils": x, "mask": batch["mask"]})["sils"]
         for x in (batch["sils"], sils)
     )
     np.testing.assert_array_equal(one, two)
+
+
+def test_the_published_recipe_s_step(batch):
+    """Some frames for the labels, stages computed again; NaN in one of the labels is
+    counted, and nothing else becomes NaN."""
+    markers = batch["markers"].copy()
+    markers[2] = np.nan  # of all frames: some of them are drawn
+    method = make(supervised_frames=2, remat=True)
+    step = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
+    batch = batch | {"markers": markers}
+    (total, (_, metrics)), grads = step(*state_of(), batch, jax.random.key(0))
+    assert metrics["markers/unlabelled"] > 0 and metrics["joints/unlabelled"] == 0
+    for x in jax.tree.leaves((total, metrics, grads)):
+        assert jnp.isfinite(x).all()
+    plain = jax.jit(make(supervised_frames=2).loss)
+    again, _ = plain(*state_of(), batch, jax.random.key(0))
+    np.testing.assert_allclose(total, again, rtol=1e-5)
+
+
+def test_bodies_of_another_number_of_vertices_than_the_set_s_table():
+    bodies = SHAPES | {"vertices": (70, 3)}
+    for table in (
+        Topology({"vertices": np.arange(100)}),
+        Topology({}, markers=900 + np.arange(64)),
+        Topology({}, weights=np.full((88, 100), 1 / 88, np.float32)),
+    ):
+        info = api.Info(2, bodies, topology=table)
+        with pytest.raises(GaitError, match="its bodies have 70; make it of these"):
+            make(info)
+    make(api.Info(2, bodies, topology=Topology({}, markers=np.arange(64))))
 
 
 @pytest.mark.parametrize("fusion", ["add", "2d", "3d"])
