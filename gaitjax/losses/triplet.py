@@ -21,6 +21,7 @@ def triplet(
     the mean. Returns the loss and {loss, hard, nonzero, mean_dist}, means over
     parts: `hard` the largest triplet, `nonzero` their number, `mean_dist` the mean
     of all distances, the diagonal included (near 0 when the embeddings collapse).
+    Only the loss, and the mean distance, have gradients.
     """
     distances = part_distances(embeddings, embeddings)  # [p, n, n]
     # Exactly 0: |x|^2 + |x|^2 - 2xx is a rounding error, whose square root would
@@ -50,16 +51,60 @@ def triplet_from_distances(
     return loss, metrics
 
 
-# Under `checkpoint` XLA fuses the n m m values into the sums in both directions;
-# without it the backward pass would keep them in memory.
-@functools.partial(jax.checkpoint, static_argnums=2)
+# A triplet of an anchor is max(0, threshold - negative), the threshold being a
+# positive's distance plus the margin. With both in one ascending row, the sum over the
+# negatives below a threshold grows, from one place to the next, by their number times
+# the gap: n m^2 triplets are n rows of 2 m to sort, and nothing is subtracted from a
+# sum.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _sums(
     distances: jax.Array, same: jax.Array, margin: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    positive = distances[:, :, :, None]  # [p, n, m, 1]
-    negative = distances[:, :, None, :]  # [p, n, 1, m]
-    valid = same[:, :, None] & ~same[:, None, :]  # [n, m, m]
-    values = jnp.where(valid, jax.nn.relu(positive - negative + margin), 0)
-    axes = (1, 2, 3)
-    count = (values > 0).sum(axes).astype(jnp.float32)
-    return values.sum(axes), count, values.max(axes)
+    """Sum, number and largest of the non-zero triplets of each part: [p, n, m], bool
+    [n, m] -> f32[p] each. Only the sum has a gradient."""
+    return _sums_and_slopes(distances, same, margin)[0]
+
+
+def _forward(distances: jax.Array, same: jax.Array, margin: float) -> tuple:
+    return _sums_and_slopes(distances, same, margin)
+
+
+def _backward(margin: float, slopes: jax.Array, towards: tuple) -> tuple:
+    return slopes * towards[0][:, None, None], None
+
+
+_sums.defvjp(_forward, _backward)
+
+
+def _sums_and_slopes(
+    distances: jax.Array, same: jax.Array, margin: float
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], jax.Array]:
+    """What `_sums` gives, and the sum's gradient by the distances: [p, n, m]."""
+    m = distances.shape[-1]
+    values = jnp.concatenate([distances + margin, distances], -1)  # [p, n, 2 m]
+    place = jax.lax.broadcasted_iota(jnp.int32, values.shape, 2)
+    # 1 for thresholds, -1 for negatives, 0 for what is neither.
+    kind = jnp.concatenate([same, ~same], -1).astype(jnp.float32)
+    kind = jnp.broadcast_to(jnp.where(place < m, kind, -kind), values.shape)
+    # Of equals thresholds come first: a triplet of exactly 0 does not count.
+    values, place = jax.lax.sort((values, place), num_keys=1, is_stable=True)
+    kind = jnp.take_along_axis(kind, place, -1)
+    below = jnp.cumsum(kind < 0, -1, dtype=jnp.float32)  # negatives up to here
+    gaps = jnp.diff(values, prepend=values[..., :1])
+    grown = jnp.cumsum(jnp.pad(below, ((0, 0), (0, 0), (1, 0)))[..., :-1] * gaps, -1)
+    above = jnp.cumsum((kind > 0)[..., ::-1], -1, dtype=jnp.float32)[..., ::-1]
+    slopes = jnp.where(kind > 0, below, jnp.where(kind < 0, -above, 0))
+    slopes = jax.vmap(jax.vmap(_put))(slopes, place)
+    slopes = slopes[..., :m] + slopes[..., m:]
+    found = kind > 0
+    total = jnp.where(found, grown, 0).sum((1, 2))
+    count = jnp.where(found, below, 0).sum((1, 2))
+    farthest = jnp.where(same, distances, -jnp.inf).max(-1)
+    nearest = jnp.where(same, jnp.inf, distances).min(-1)
+    hard = jax.nn.relu(farthest - nearest + margin).max(-1)
+    return (total, count, hard), slopes
+
+
+def _put(values: jax.Array, place: jax.Array) -> jax.Array:
+    """Values f32[m] where `place` i32[m], a permutation, says."""
+    return jnp.zeros_like(values).at[place].set(values, unique_indices=True)

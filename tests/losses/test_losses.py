@@ -8,7 +8,7 @@ import pytest
 
 from gaitjax.interop import parity
 from gaitjax.interop.parity_losses import exact_triplet
-from gaitjax.losses.triplet import triplet
+from gaitjax.losses.triplet import triplet, triplet_from_distances
 
 TRIPLETS = (
     "losses/triplet_mixed",
@@ -62,10 +62,50 @@ def test_golden_counts_agree_with_their_summary():
         assert counts.tolist() == summary[name.split("/")[1]]["nonzero_per_part"]
 
 
-def test_triplet_with_unequal_counts_equals_brute_force():
+@pytest.mark.parametrize(
+    "labels", [[0, 0, 0, 1, 1, 2, 5], [0, 1, 2, 3, 4, 5, 6], [2] * 7]
+)
+def test_triplet_with_unequal_counts_equals_brute_force(labels):
     """The reference needs the same number of sequences per label; ours does not."""
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(7, 3, 4)).astype(np.float32)
-    labels = np.array([0, 0, 0, 1, 1, 2, 5], np.int32)
-    loss, _ = triplet(jnp.asarray(x), jnp.asarray(labels), margin=0.5)
-    assert float(loss) == pytest.approx(exact_triplet(x, labels, 0.5)[0], rel=1e-5)
+    x, labels = rng.normal(size=(7, 3, 4)).astype(np.float32), np.int32(labels)
+    want, slopes = exact_triplet(x, labels, 0.5)
+
+    def total(x):
+        return triplet(x, jnp.asarray(labels), margin=0.5)[0]
+
+    loss, grad = jax.value_and_grad(total)(jnp.asarray(x))
+    assert float(loss) == pytest.approx(want, rel=1e-5)
+    np.testing.assert_allclose(grad, slopes, rtol=1e-4, atol=1e-6)
+
+
+def test_triplets_of_distances_equal_every_one_of_them():
+    """Other anchors than samples, equal distances, triplets of exactly nothing."""
+    rng = np.random.default_rng(2)
+    far = rng.integers(0, 6, (3, 4, 9)).astype(np.float32) / 4  # many ties
+    who, other = np.int32([0, 1, 1, 7]), np.int32([0, 0, 1, 1, 1, 2, 3, 0, 1])
+
+    def total(far):
+        labels = jnp.asarray(who), jnp.asarray(other)
+        return triplet_from_distances(far, *labels, margin=0.25)
+
+    (loss, metrics), grad = jax.value_and_grad(total, has_aux=True)(jnp.asarray(far))
+    same = who[:, None] == other
+    values = far[..., :, None] - far[..., None, :] + 0.25  # [p, n, m, m]
+    values *= same[:, :, None] & ~same[:, None, :]
+    values = np.maximum(values, 0)
+    count = (values > 0).sum((1, 2, 3))
+    np.testing.assert_allclose(loss, (values.sum((1, 2, 3)) / count).mean(), 1e-6)
+    np.testing.assert_allclose(metrics["nonzero"], count.mean())
+    np.testing.assert_allclose(metrics["hard"], values.max((1, 2, 3)).mean())
+    slopes = (values > 0).sum(-1) - (values > 0).sum(-2)
+    np.testing.assert_allclose(grad, slopes / count[:, None, None] / 3, rtol=1e-6)
+
+
+def test_triplets_take_the_memory_of_pairs():
+    n, p = 64, 4
+    labels = jnp.arange(n, dtype=jnp.int32) // 4
+    x = jax.ShapeDtypeStruct((n, p, 8), jnp.float32)
+    step = jax.jit(jax.value_and_grad(lambda x: triplet(x, labels)[0]))
+    planned = step.lower(x).compile().memory_analysis().temp_size_in_bytes
+    assert planned < 40 * 4 * p * n * n < 4 * p * n**3
