@@ -19,14 +19,15 @@ FRAMES = 72  # of a batch: people x sequences x frames of a clip
 SIDE, CLIP = 8, 3  # voxels along a heat map, and frames of a clip
 # Test clips are changed: how strongly silhouettes are spoilt, how long a clip is.
 CHANGED = {
-    "noise": (0.05, 0.2),
-    "occlusion": (0.125, 0.375),
+    "noise": (0.01, 0.02, 0.05, 0.1, 0.2),
+    "occlusion": (0.0625, 0.125, 0.25, 0.375),
     "frames": (5, 10, 50),
 }
 # A third of the batch and of the steps, fewer test people.
 BRIEF = {"train.steps": 100, "data.p": 4, "data.k": 2, "data.args.num_test": 16}
 SHOWN = ("2d", "concat", "unsupervised")  # rows that are tested more closely
 BARE = args(**dict.fromkeys(WEIGHTS.values(), 0.0))
+BODIES = args(fusion="3d", triplet_weight=0.0, ce_weight=0.0)  # nobody is recognised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,12 @@ def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
         "labels": {
             "labelled_25": args(labelled=0.25),
             "labelled_05": args(labelled=0.05),
+            # Where recognition does not spoil the maps.
+            "labelled_25_detached": args(labelled=0.25, detach_features=True),
+            "labelled_05_detached": args(labelled=0.05, detach_features=True),
         },
         "choices": {
+            "bodies": BODIES,
             "alpha_5": args(alpha=5.0),
             "alpha_10": args(alpha=10.0),
             "probabilities": args(feed="probabilities"),
@@ -139,12 +144,17 @@ def jobs() -> list[Job]:
         for row, changes in main_rows().items()
         if row in SHOWN
     ]
-    # Other people, other cameras: then their 3D branch alone, and no label any more.
+    # Other people, other cameras: their 3D branch alone, with and without recognition,
+    # and then no label any more.
     twins.append(Job("twins", "gait3d_3d", 0, args(fusion="3d"), "gait3d"))
-    later = Job("labels", "pretrained", 0, BARE, start="gait3d_3d")
+    twins.append(Job("twins", "gait3d_bodies", 0, BODIES, "gait3d"))
+    later = [
+        Job("labels", "pretrained_3d", 0, BARE, start="gait3d_3d"),
+        Job("labels", "pretrained_bodies", 0, BARE, start="gait3d_bodies"),
+    ]
     singles = [
         Job(study, row, 0, changes)
         for study, rows in single_rows().items()
         for row, changes in rows.items()
     ]
-    return [*main(0), *main(1), *main(2), *twins, *singles[:2], later, *singles[2:]]
+    return [*main(0), *main(1), *main(2), *twins, *singles[:4], *later, *singles[4:]]

@@ -48,16 +48,18 @@ def test_every_job_is_one_that_can_run(sweep, variant):
 
 def test_what_comes_first_is_listed_first(sweep):
     names = [(job.row, job.seed) for job in sweep.jobs()]
-    (job,) = (job for job in sweep.jobs() if job.start)
-    assert names.index((job.start, 0)) < names.index((job.row, 0))
-    config = sweep.recipe(job, RUNS, "walkers")
-    assert config.train.init_from == "runs/gait3d_3d-seed0"
-    first = config.train.init_config
-    assert first.data.name == "walkers_gait3d" and first.method_args.fusion == "3d"
-    assert (
-        first.method_args.joint_weight == 100 and config.method_args.joint_weight == 0
-    )
-    assert config.data.name == "walkers_oumvlp"
+    found = [job for job in sweep.jobs() if job.start]
+    assert [job.start for job in found] == ["gait3d_3d", "gait3d_bodies"]
+    for job in found:
+        assert names.index((job.start, 0)) < names.index((job.row, 0))
+        config = sweep.recipe(job, RUNS, "walkers")
+        assert config.train.init_from == f"runs/{job.start}-seed0"
+        first = config.train.init_config
+        assert first.data.name == "walkers_gait3d" and first.method_args.fusion == "3d"
+        assert first.method_args.joint_weight == 100
+        assert first.method_args.ce_weight == (job.start == "gait3d_3d")
+        assert config.method_args.joint_weight == 0
+        assert config.data.name == "walkers_oumvlp"
 
 
 def test_weights_are_a_tenth_and_ten_times(sweep):
