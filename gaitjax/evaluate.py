@@ -14,7 +14,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -116,7 +116,8 @@ def embed(
 
     Batches are padded to a few lengths, masked, and sharded over the mesh; neither
     their size nor the padding changes an embedding. Each process reads its rows of a
-    batch, and all get all embeddings. rng: see `Method.embed`.
+    batch, and all get all embeddings. While the devices work on a batch, the next ones
+    are read and the one before is fetched. rng: see `Method.embed`.
     """
     options = run.eval_options
     batch_size = -(-options.batch // run.mesh.size) * run.mesh.size
@@ -131,17 +132,32 @@ def embed(
         buckets=options.buckets,
         part=mesh.process_rows(batch_size),
     )
-    views: dict[str, np.ndarray] = {}
-    with tqdm(total=len(rows), desc="embedding", unit="sequence") as bar:
+
+    def begun() -> Iterator[tuple[np.ndarray, Mapping[str, jax.Array]]]:
         for records, batch in batches:
             batch = mesh.to_devices(batch, run.mesh)
             out = run.embed_fn(state.eval_params, state.model_state, batch, rng)
+            yield records, out
+
+    views: dict[str, np.ndarray] = {}
+    with tqdm(total=len(rows), desc="embedding", unit="sequence") as bar:
+        for records, out in one_late(begun()):
             for view, x in jax.device_get(out).items():
                 if view not in views:
                     views[view] = np.empty((len(rows), *x.shape[1:]), np.float32)
                 views[view][place[records]] = x[: len(records)]
             bar.update(len(records))
     return views
+
+
+def one_late(items: Iterable[Any]) -> Iterator[Any]:
+    """The same, each when the next one has been made."""
+    items = iter(items)
+    for last in items:
+        for item in items:
+            yield last
+            last = item
+        yield last
 
 
 def eval_rows(run: Run, name: str) -> tuple[Split, np.ndarray]:

@@ -240,7 +240,7 @@ def open_run(
         return jax.jit(with_products(fn, options.precision), out_shardings=everywhere)
 
     traces: list[int] = []
-    prepare = inputs.make_prepare(data)
+    prepare = inputs.make_prepare(data, device_mesh)
     step = make_step(method, tx, options.seed, options.ema, traces, prepare)
     return Run(
         config=config,

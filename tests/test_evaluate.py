@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import time
 
+import jax
 import numpy as np
 import pytest
 from helpers.pages import read
 
 from gaitjax import evaluate, train
+from gaitjax.data import pipeline
 from gaitjax.errors import GaitError
 from gaitjax.retrieval import protocols, search
 from gaitjax.run import (
@@ -18,6 +21,7 @@ from gaitjax.run import (
     open_run,
     score_names,
 )
+from gaitjax.runtime import mesh
 from gaitjax.runtime.checkpoint import open_checkpoints
 
 
@@ -30,6 +34,93 @@ def two_views(_tiny_config, tmp_path_factory):
     split, rows = evaluate.eval_rows(run, "test")
     views = evaluate.embed(run, state, split, rows)
     return run, evaluate.evaluate_state(run, state), views
+
+
+class Watched:
+    """A split that says what is read, with some records that cannot be."""
+
+    def __init__(self, split, said, damaged=()):
+        self.split, self.said, self.damaged = split, said, damaged
+        self.index = split.index
+
+    def with_keys(self, keys):
+        return Watched(self.split.with_keys(keys), self.said, self.damaged)
+
+    def __len__(self):
+        return len(self.split)
+
+    def __getitem__(self, row):
+        self.said.append(row)
+        if row in self.damaged:
+            raise GaitError(f"cannot read record {row}; the file is damaged")
+        return self.split[row]
+
+
+def _ahead(run, prefetch, batch=8):
+    """The run with small batches, of which so many are read ahead."""
+    options = dataclasses.replace(run.eval_options, batch=batch, buckets=1)
+    data = dataclasses.replace(run.data, prefetch=prefetch)
+    return dataclasses.replace(run, data=data, eval_options=options)
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+def test_embedding_is_that_of_one_batch_after_the_other(two_views, prefetch):
+    run, rows = _ahead(two_views[0], prefetch), np.arange(37)[::-1]
+    state, split = run.init_fn(), run.data.test
+    got = evaluate.embed(run, state, split, rows)
+    split = split.with_keys(run.method.embed_keys)
+    for records, batch in pipeline.embed_batches(
+        run.data, split, rows, batch=8, buckets=1
+    ):
+        batch = mesh.to_devices(batch, run.mesh)
+        want = run.embed_fn(state.eval_params, state.model_state, batch, None)
+        for view, x in jax.device_get(want).items():
+            places = [rows.tolist().index(record) for record in records]
+            np.testing.assert_array_equal(got[view][places], x[: len(records)])
+    assert {x.shape[0] for x in got.values()} == {37}
+
+
+def test_a_batch_is_fetched_when_the_next_one_runs(two_views, monkeypatch):
+    run, said, fetch = _ahead(two_views[0], 2), [], jax.device_get
+
+    def embed_fn(*args):
+        said.append("run")
+        return two_views[0].embed_fn(*args)
+
+    monkeypatch.setattr(jax, "device_get", lambda x: said.append("fetch") or fetch(x))
+    run = dataclasses.replace(run, embed_fn=embed_fn)
+    evaluate.embed(run, run.init_fn(), run.data.test, np.arange(30))
+    assert said == ["run", "run", "fetch", "run", "fetch", "run", "fetch", "fetch"]
+
+
+def test_batches_are_read_while_one_runs(two_views):
+    run, read, seen = _ahead(two_views[0], 2), [], []
+
+    def embed_fn(*args):
+        for _ in range(1000):  # at most 10 s
+            if len(read) >= min(40, 8 * (len(seen) + 3)):
+                break
+            time.sleep(0.01)
+        seen.append(len(read))
+        return two_views[0].embed_fn(*args)
+
+    run = dataclasses.replace(run, embed_fn=embed_fn)
+    evaluate.embed(run, run.init_fn(), Watched(run.data.test, read), np.arange(40))
+    assert seen[0] >= 24 and seen[-1] == 40 and sorted(read) == list(range(40))
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_damaged_record_stops_embedding_with_its_own_words(two_views, prefetch):
+    run = _ahead(two_views[0], prefetch)
+    split = Watched(run.data.test, [], damaged=(21,))
+    with pytest.raises(GaitError) as stopped:
+        evaluate.embed(run, run.init_fn(), split, np.arange(40))
+    assert str(stopped.value) == "cannot read record 21; the file is damaged"
+
+
+def test_one_late():
+    for number in range(4):
+        assert list(evaluate.one_late(range(number))) == list(range(number))
 
 
 def test_pairs_across_views_come_first():

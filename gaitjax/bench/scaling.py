@@ -2,16 +2,19 @@
 beside what a formula says; and what the formula says of sizes that are not at hand.
 
 Programs are compiled for forced CPU devices, and nothing runs. Bytes are those of the
-results of all-reduce and all-gather, which is what each device ends up with; a ring
-moves 2 (N - 1) / N of the former and (N - 1) / N of the latter over every link.
+results, which is what each device ends up with; a ring moves over every link
+2 (N - 1) / N of what is all-reduced, (N - 1) / N of what is gathered, and N - 1 times
+what a reduce-scatter leaves.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -22,6 +25,7 @@ from configs import casia_b, walkers
 from gaitjax.bench.measure import Row, figure
 from gaitjax.bench.network import Recipe, frames, make_method, size
 from gaitjax.methods import api
+from gaitjax.runtime import inputs
 from gaitjax.runtime import mesh as devices
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.state import TrainState, init_state, make_step, stream
@@ -29,6 +33,8 @@ from gaitjax.runtime.state import TrainState, init_state, make_step, stream
 SHAPES = {"sils": (64, 44)}
 PEOPLE = {"CASIA-B": 74, "OU-MVLP": 5153, "GREW": 20_000}  # training identities
 PER_DEVICE = 32  # chosen: sequences on each device, however many there are
+LENGTHS = (15, 30, 60, 120)  # chosen: frames of a clip
+GALLERIES = (10_000, 100_000, 1_000_000)  # chosen: sequences
 LINK = 50e9  # chosen: bytes per second and device, those of 400 Gb/s Ethernet
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all")
 WIDTHS = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "u8": 1, "s8": 1}
@@ -39,27 +45,35 @@ WIDTHS |= {"pred": 1, "s64": 8, "u64": 8, "f64": 8}
 class Sizes:
     """kernels: trained numbers outside of BatchNorm. statistics: features of all
     BatchNorms together. batch: sequences on all devices. parts, dims: of an
-    embedding."""
+    embedding. frames: of a clip. picture: bytes of a frame where the devices hold the
+    pictures (`data.resident`), 0 where the host sends them."""
 
     kernels: int
     statistics: int
     batch: int
     parts: int
     dims: int
+    frames: int
+    picture: int
 
 
 def run(quick: bool) -> list[Row]:
-    """Counted and predicted bytes of a small step, then predictions of the published
-    one."""
+    """Counted and predicted bytes of a small step, pictures sent and resident, then
+    predictions of the published one."""
     force_devices(8)
     there = len(jax.devices("cpu"))
     recipe = small("tiny" if quick else "")
     numbers = [number for number in (1, 2, 4, 8) if number <= there]
-    rows = [row for number in numbers for row in compared(recipe, number)]
-    for name, people in PEOPLE.items():
-        config = casia_b.get_config().to_dict()
-        rows += modelled(Recipe(f"GaitBase, {name}", config, people, SHAPES))
-    return rows
+    rows = [
+        row
+        for one in (recipe, resident(recipe))
+        for number in numbers
+        for row in compared(one, number)
+    ]
+    config = casia_b.get_config().to_dict()
+    known = [Recipe(f"GaitBase, {k}", config, n, SHAPES) for k, n in PEOPLE.items()]
+    rows += [row for one in known for row in modelled(one)]
+    return [*rows, *grown(known[0])]
 
 
 def force_devices(number: int) -> None:
@@ -77,10 +91,18 @@ def small(variant: str) -> Recipe:
     return Recipe(f"walkers {variant}".strip(), config, people, SHAPES)
 
 
+def resident(recipe: Recipe) -> Recipe:
+    """The same with its pictures on the devices."""
+    data = {**recipe.config["data"], "resident": True}
+    config = {**recipe.config, "data": data}
+    return dataclasses.replace(recipe, name=f"{recipe.name}, resident", config=config)
+
+
 def compared(recipe: Recipe, number: int) -> Iterator[Row]:
     """What is counted for some devices, and what is predicted."""
     found = collectives(compiled(recipe, number).as_text())
-    expected = predicted(sizes(recipe)) if number > 1 else dict.fromkeys(KINDS, 0)
+    nothing = dict.fromkeys(KINDS, 0)
+    expected = predicted(sizes(recipe), number) if number > 1 else nothing
     label = f"{recipe.name}, {number} devices"
     for kind in KINDS:
         bytes_, ops = found.get(kind, (0, 0))
@@ -96,7 +118,7 @@ def modelled(recipe: Recipe) -> Iterator[Row]:
     """The formula for 8, 64 and 256 devices, each with its own sequences."""
     for number in (8, 64, 256):
         one = dataclasses.replace(sizes(recipe), batch=PER_DEVICE * number)
-        expected = predicted(one)
+        expected = predicted(one, number)
         label = f"{recipe.name}, {number} devices"
         yield figure(f"{label}: gradients", "MB", 4 * one.kernels / 1e6)
         yield figure(f"{label}: statistics", "MB", statistics(one) / 1e6)
@@ -107,16 +129,30 @@ def modelled(recipe: Recipe) -> Iterator[Row]:
         yield figure(f"{label}: triplets of a device", "10^9", triplets / 1e9)
 
 
-def predicted(one: Sizes) -> dict[str, int]:
-    """Bytes per step by kind of operation, for any number of devices but one.
+def grown(recipe: Recipe) -> Iterator[Row]:
+    """The formula for longer clips, and for larger galleries of an evaluation."""
+    for number, length in itertools.product((8, 256), LENGTHS):
+        for one in (recipe, resident(recipe)):
+            longer = dataclasses.replace(
+                sizes(one), batch=PER_DEVICE * number, frames=length
+            )
+            what = f"{one.name}, {number} devices, {length} frames: sent by a device"
+            yield figure(what, "MB", ring(predicted(longer, number), number) / 1e6)
+    for many in GALLERIES:
+        what = f"{recipe.name}, gallery of {many:,}: on each device"
+        yield figure(what, "MB", gallery(sizes(recipe), many) / 1e6)
+
+
+def predicted(one: Sizes, number: int) -> dict[str, int]:
+    """Bytes per step by kind of operation, for two devices or more.
 
     Left out: some numbers per part and per layer (counts, loss terms).
     """
-    labels = 4 * one.batch
+    numbers = one.batch + (one.batch * one.frames if one.picture else 0)
     return {
         "all-reduce": 4 * one.kernels + statistics(one) + embeddings(one),
-        "all-gather": embeddings(one) + labels,
-        "reduce-scatter": 0,
+        "all-gather": embeddings(one) + 4 * numbers,
+        "reduce-scatter": one.batch * one.frames * one.picture // number,
         "all-to-all": 0,
     }
 
@@ -134,10 +170,16 @@ def embeddings(one: Sizes) -> int:
     return 4 * one.batch * one.parts * (one.dims + 1)
 
 
+def gallery(one: Sizes, number: int) -> int:
+    """Bytes of that many embeddings: gathered once when they are made, and sent by
+    each process to all of its devices when they are searched."""
+    return 4 * number * one.parts * one.dims
+
+
 def ring(expected: Mapping[str, int], number: int) -> float:
     """Bytes that every device sends."""
-    share = (number - 1) / number
-    return share * (2 * expected["all-reduce"] + expected["all-gather"])
+    whole = 2 * expected["all-reduce"] + expected["all-gather"]
+    return (number - 1) * (whole / number + expected["reduce-scatter"])
 
 
 def sizes(recipe: Recipe) -> Sizes:
@@ -154,20 +196,36 @@ def sizes(recipe: Recipe) -> Sizes:
         batch=data["p"] * data["k"],
         parts=x.shape[1],
         dims=x.shape[2],
+        frames=data["frames"],
+        picture=sum(map(math.prod, recipe.shapes.values())) if data["resident"] else 0,
     )
 
 
 def compiled(recipe: Recipe, number: int) -> jax.stages.Compiled:
     """The training step on the first CPU devices."""
-    config = recipe.config
+    data = recipe.config["data"]
     method, like = shapes(recipe)
     mesh = Mesh(np.array(jax.devices("cpu")[:number]), ("data",))
     everywhere, rows = devices.replicated(mesh), devices.split(mesh)
-    step = make_step(method, optimizer(recipe, like.params), 0, None, [])
+    prepare = functools.partial(inputs.gather, mesh=mesh)
+    step = make_step(method, optimizer(recipe, like.params), 0, None, [], prepare)
+    batch = frames(recipe, data["p"], data["k"])
+    if data["resident"]:
+        batch = sent(batch, recipe.shapes)
     program = jax.jit(
         step, in_shardings=(everywhere, rows), out_shardings=everywhere
-    ).lower(like, frames(recipe, config["data"]["p"], config["data"]["k"]))
+    ).lower(like, batch)
     return program.compile()
+
+
+def sent(batch: Mapping[str, Any], keys: Iterable[str]) -> dict[str, np.ndarray]:
+    """A batch whose pictures are in stores on the devices, with these."""
+    numbers = np.arange(batch["mask"].size, dtype=np.int32)
+    rest = {key: x for key, x in batch.items() if key not in keys}
+    stores = {
+        f"store/{key}": batch[key].reshape(-1, *batch[key].shape[2:]) for key in keys
+    }
+    return rest | stores | {"frames": numbers.reshape(batch["mask"].shape)}
 
 
 def shapes(recipe: Recipe) -> tuple[api.Method, TrainState]:

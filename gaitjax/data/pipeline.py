@@ -257,7 +257,7 @@ def bank_batches(
     return stream(data, BankSteps(bank, sampler, labels, start, stop, rows))
 
 
-def stream(data: Data, steps: Steps | BankSteps) -> Iterator[Batch]:
+def stream(data: Data, steps: Steps | BankSteps | EmbedSteps) -> Iterator[Any]:
     """The batches of a random-access source, made ahead as the config says."""
     dataset = grain.MapDataset.source(steps)
     threads = grain.ReadOptions(
@@ -408,16 +408,42 @@ def embed_batches(
 
     Only the first `frames_limit` frames count. A batch always has `batch` rows: a
     last one that is short repeats its first record. part: the rows of each batch that
-    this process reads.
+    this process reads. By threads: worker processes would start anew each time, and a
+    split may be in memory.
     """
     lengths = split.index.num_frames[rows]
     sizes = bucket_lengths(lengths, frames_limit, buckets)
-    for length, chosen in eval_batches(lengths, sizes, batch):
-        records = rows[chosen]
-        filling = [records[0]] * (batch - len(records))
-        here = [int(row) for row in [*records, *filling][part]]
-        clips = {row: _whole(data, split[row], length) for row in dict.fromkeys(here)}
-        yield records, stack([clips[row] for row in here], length)
+    chosen = [(size, rows[some]) for size, some in eval_batches(lengths, sizes, batch)]
+    data = dataclasses.replace(data, workers=0)
+    return stream(data, EmbedSteps(data, split, chosen, batch, part))
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedSteps:
+    """The same of whole sequences. chosen: of each batch the length to pad to, and
+    records."""
+
+    data: Data
+    split: Split
+    chosen: Sequence[tuple[int, np.ndarray]]
+    batch: int
+    part: slice
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __repr__(self) -> str:  # Grain compares it on restore: no addresses
+        return f"EmbedSteps({self.data.name}, {len(self)})"
+
+    def __getitem__(self, position: int) -> tuple[np.ndarray, Batch]:
+        length, records = self.chosen[int(position)]
+        filling = [records[0]] * (self.batch - len(records))
+        here = [int(row) for row in [*records, *filling][self.part]]
+        clips = {
+            row: _whole(self.data, self.split[row], length)
+            for row in dict.fromkeys(here)
+        }
+        return records, stack([clips[row] for row in here], length)
 
 
 def stack(clips: Sequence[Mapping[str, np.ndarray]], length: int) -> Batch:

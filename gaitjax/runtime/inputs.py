@@ -7,12 +7,13 @@ ways give the same bytes, because from the gathering on they are one program.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from tqdm import tqdm
 
 from gaitjax.data import resident
@@ -25,19 +26,17 @@ from gaitjax.runtime import mesh as devices
 SHARE = 0.7  # chosen: of a device's memory; the network and its gradients want some
 
 
-def make_prepare(data: Data) -> Callable[[Batch], Batch]:
-    """The start of a training step: batch as it was sent -> batch of clips. Pure."""
+def make_prepare(data: Data, mesh: Mesh) -> Callable[[Batch], Batch]:
+    """The start of a training step: batch as it was sent -> batch of clips. Pure.
+
+    mesh: over whose devices the batch, and pictures that they hold, are cut.
+    """
     chances = data.augment
 
     def prepare(batch: Batch) -> Batch:
-        stores = {key: x for key, x in batch.items() if key.startswith("store/")}
         draws = {key: x for key, x in batch.items() if key.startswith("draw/")}
-        frames = batch.get("frames")
-        batch = {
-            key: x for key, x in batch.items() if key not in {"frames", *stores, *draws}
-        }
-        for key, store in stores.items():
-            batch[key.removeprefix("store/")] = _gathered(store, frames, batch["mask"])
+        batch = {key: x for key, x in batch.items() if key not in draws}
+        batch = gather(batch, mesh)
         for name, draw in draws.items():
             key = name.removeprefix("draw/")
             batch[key] = augment(
@@ -54,10 +53,56 @@ def make_prepare(data: Data) -> Callable[[Batch], Batch]:
     return prepare
 
 
-def _gathered(store: jax.Array, frames: jax.Array, mask: jax.Array) -> jax.Array:
-    """store u8 [f, ...], frames i32 [n, t] -> u8 [n, t, ...], zeros where masked."""
-    clips = store[frames]
-    there = mask.reshape(*mask.shape, *(1,) * (clips.ndim - 2)) > 0
+def gather(batch: Batch, mesh: Mesh) -> Batch:
+    """Clips u8 [n, t, ...] in place of `frames` i32 [n, t], their places in the stores
+    u8 [f, ...]; zeros where masked. A batch without stores stays as it is."""
+    stores = {key: x for key, x in batch.items() if key.startswith("store/")}
+    if not stores:
+        return batch
+    frames, mask = batch["frames"], batch["mask"]
+    batch = {key: x for key, x in batch.items() if key not in {"frames", *stores}}
+    if mesh.size == 1:
+        made = {key: store[frames] for key, store in stores.items()}
+    else:
+        made = _exchanged(stores, frames, mesh)
+    for key, clips in made.items():
+        batch[key.removeprefix("store/")] = _where(mask > 0, clips)
+    return batch
+
+
+def _exchanged(
+    stores: dict[str, jax.Array], frames: jax.Array, mesh: Mesh
+) -> dict[str, jax.Array]:
+    """`store[frames]`, of which each device gets its own rows and no others. Left to
+    itself the compiler sums the whole batch on every device."""
+    (axis,) = mesh.axis_names
+    rows = PartitionSpec(axis)
+    take = functools.partial(_from_parts, axis=axis)
+    return jax.shard_map(take, mesh=mesh, in_specs=(rows, rows), out_specs=rows)(
+        stores, frames
+    )
+
+
+def _from_parts(
+    stores: dict[str, jax.Array], frames: jax.Array, axis: str
+) -> dict[str, jax.Array]:
+    """A device's parts and rows: u8 [f / N, ...], i32 [n / N, t] -> u8 [n / N, t, ...].
+
+    Each frame is in one part, so the sum over devices is that frame.
+    """
+    frames = jax.lax.all_gather(frames, axis, tiled=True)  # [n, t]
+    made = {}
+    for key, store in stores.items():
+        place = frames - len(store) * jax.lax.axis_index(axis)
+        here = (place >= 0) & (place < len(store))
+        clips = _where(here, store[jnp.where(here, place, 0)])  # [n, t, ...]
+        made[key] = jax.lax.psum_scatter(clips, axis, tiled=True)
+    return made
+
+
+def _where(there: jax.Array, clips: jax.Array) -> jax.Array:
+    """bool [n, t], [n, t, ...]: zeros elsewhere."""
+    there = there.reshape(*there.shape, *(1,) * (clips.ndim - 2))
     return jnp.where(there, clips, jnp.zeros((), clips.dtype))
 
 
