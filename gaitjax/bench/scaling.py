@@ -125,8 +125,8 @@ def modelled(recipe: Recipe) -> Iterator[Row]:
         yield figure(f"{label}: embeddings", "MB", 2 * embeddings(one) / 1e6)
         seconds = ring(expected, number) / LINK
         yield figure(f"{label}: time on the links", "ms", 1e3 * seconds)
-        triplets = one.parts * PER_DEVICE * one.batch**2
-        yield figure(f"{label}: triplets of a device", "10^9", triplets / 1e9)
+        pairs = 2 * one.parts * PER_DEVICE * one.batch
+        yield figure(f"{label}: the triplet's, sorted by a device", "10^6", pairs / 1e6)
 
 
 def grown(recipe: Recipe) -> Iterator[Row]:
