@@ -209,7 +209,8 @@ def make_sampler(
     if source is not None:
         index, seed = data.train.index, run.options.seed
         return lambda step: source(index, seed, step, labels, None)
-    return PKSampler(labels, data.p, data.k, run.options.seed, round_)
+    own = run.method.refresh is not None
+    return PKSampler(labels, data.p, data.k, run.options.seed, round_, clusters=own)
 
 
 def make_batches(
