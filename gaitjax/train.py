@@ -57,6 +57,8 @@ def train(
 def train_loop(run: Run) -> TrainState:
     """The loop itself, in a workdir that nobody else writes to."""
     data, method, options = run.data, run.method, run.options
+    if not is_finished(run):
+        method.check_training(run.config["data"])
     state, side = restore_or_init(run)
     start, labels, round_ = int(state.step), side["labels"], side["round"]
     if start >= options.steps and is_finished(run):
