@@ -12,22 +12,41 @@ reproduced here, the data sets are by agreement only).
 
 `:walkers` is the recipe scaled down to a CPU, on synthetic twins; the pre-training and
 the classifier of views come first where they are missing (simulated). `:tiny` is
-seconds of that.
+seconds of that. These two alone are `:pretraining` and `:views`, scaled down
+`:walkers-pretraining` and so on.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
 from configs import common
 from configs.walkers import narrow, tiny
 from configs.zoo import common as zoo
-from configs.zoo import gaitgl_oumvlp, gaitset_oumvlp
+from configs.zoo import (
+    deepgaitv2_oumvlp,
+    gaitbase_oumvlp,
+    gaitgl_oumvlp,
+    gaitpart_oumvlp,
+    gaitset_oumvlp,
+)
+from gaitjax.errors import GaitError
 
-# Of the backbones that the paper tries: the recipe of their losses, the sizes of the
-# network, and milestones and steps of the pre-training (of GaitSet the paper names the
-# milestones alone).
-START = {"gaitset": gaitset_oumvlp, "gaitgl": gaitgl_oumvlp}
+SCALED = ("walkers", "tiny")
+BEFORE = ("pretraining", "views")
+
+# Of the backbones: the recipe of their losses. Of those that the paper tries: the sizes
+# of the network, and milestones and steps of the pre-training (of GaitSet the paper
+# names the milestones alone). The others are trained as the zoo has them.
+START = {
+    "gaitset": gaitset_oumvlp,
+    "gaitgl": gaitgl_oumvlp,
+    "gaitpart": gaitpart_oumvlp,
+    "gaitbase": gaitbase_oumvlp,
+    "deepgaitv2": deepgaitv2_oumvlp,
+}
 SIZES = {
     "gaitset": dict(channels=(32, 64, 128)),
     "gaitgl": dict(channels=(32, 64, 128, 128), convs=1, halvings=3),
@@ -39,8 +58,27 @@ STEPS = {
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
-    variant = common.variants("casia_bn_selective_fusion", variant, ("walkers", "tiny"))
-    return fewer(recipe("casia_b", variant), variant)
+    return chosen("casia_bn_selective_fusion", variant, casia_bn)
+
+
+def casia_bn(variant: str, backbone: str = "gaitset") -> ConfigDict:
+    return fewer(recipe("casia_b", variant, backbone), variant)
+
+
+def chosen(
+    name: str, variant: str | None, make: Callable[[str], ConfigDict]
+) -> ConfigDict:
+    """The recipe of a file, or one of those that come before it, as it stands in it."""
+    scales = ("", *SCALED)
+    before = ["-".join(filter(None, (x, last))) for x in scales for last in BEFORE]
+    variant = common.variants(name, variant, (*SCALED, *before))
+    scale, _, last = variant.rpartition("-")
+    if last not in BEFORE:
+        return make(variant)
+    config = make(scale)
+    if last == "views":
+        return config.method_args.view_base.config
+    return config.train.init_config
 
 
 def fewer(config: ConfigDict, variant: str) -> ConfigDict:
@@ -54,11 +92,16 @@ def recipe(
     name: str,
     variant: str,
     backbone: str = "gaitset",
-    start_from: str = "pretraining",
+    start_from: str | None = None,
     **sizes,
 ) -> ConfigDict:
-    """On a set, of which no label is read. start_from: the pre-training's folder, a
-    network has its own. sizes: of the published network, other than `SIZES`."""
+    """On a set, of which no label is read. start_from: the pre-training's folder, by
+    default one for each backbone. sizes: of the published network, other than
+    `SIZES`."""
+    if start_from is None:
+        start_from = (
+            "pretraining" if backbone == "gaitset" else f"{backbone}-pretraining"
+        )
     start = pretraining(backbone, variant, **sizes)
     config = common.base("selective_fusion")
     config.data.update(name=name, label="none", p=8, k=16, frames=30)
@@ -104,8 +147,8 @@ def scaled(config: ConfigDict, twin: str, variant: str) -> None:
         config.data.update(k=4, frames=6)
     config.optim.update(name="adam", lr=1e-4, schedule="constant", warmup=0)
     config.method_args.clusterer = "dbscan"
-    # In five rounds with fusion the threshold for front and back views falls as far as
-    # in the paper's fifty.
+    # In five rounds with fusion the threshold for front and back views falls by 0.2, in
+    # the paper's fifty by 0.245.
     config.method_args.rate = 0.05
     config.train.update(steps=600, precision="float32", ema=None)
     rounds(config, steps=60, fusion=5)
@@ -120,10 +163,16 @@ def scaled(config: ConfigDict, twin: str, variant: str) -> None:
 
 def pretraining(backbone: str, variant: str, **sizes) -> ConfigDict:
     """The network that the recipe starts from, with OU-MVLP's labels."""
+    if backbone not in START:
+        raise GaitError(
+            f"there is no pre-training of backbone {backbone}; expected one of "
+            f"{', '.join(START)}, or add its recipe on OU-MVLP to START"
+        )
     start = START[backbone].get_config(variant)
     start.train.ema = None  # what goes on from here begins where this one ended
     if not variant:
-        start.method_args.backbone_args.update(SIZES[backbone] | sizes)
+        start.method_args.backbone_args.update(SIZES.get(backbone, {}) | sizes)
+    if not variant and backbone in STEPS:
         start.data.k = 16
         start.optim.update(name="sgd", lr=0.1, weight_decay=5e-4)
         start.optim.milestones, start.train.steps = STEPS[backbone]

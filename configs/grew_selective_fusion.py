@@ -5,19 +5,21 @@
 The recipe of configs/casia_bn_selective_fusion.py with a GaitSet of four blocks and
 1,000 steps a round. Published Rank-1 / Rank-5: 17.0 / 28.5 pre-trained, 20.2 / 32.0
 after (not reproduced here, the data set is by agreement only). `:walkers` and `:tiny`
-are on synthetic twins.
+are on synthetic twins, `:pretraining` and `:walkers-pretraining` what comes before.
 """
 
 from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.casia_bn_selective_fusion import recipe, rounds
+from configs.casia_bn_selective_fusion import chosen, recipe, rounds
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
-    variant = common.variants("grew_selective_fusion", variant, ("walkers", "tiny"))
+    return chosen("grew_selective_fusion", variant, grew)
+
+
+def grew(variant: str) -> ConfigDict:
     wide = {} if variant else dict(start_from="wide-pretraining")
     config = recipe("grew", variant, channels=(32, 64, 128, 256), **wide)
     if variant == "walkers":  # a person of the twin has five sequences

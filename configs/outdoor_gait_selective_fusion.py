@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.casia_bn_selective_fusion import recipe
+from configs.casia_bn_selective_fusion import chosen, recipe
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
-    name = "outdoor_gait_selective_fusion"
-    variant = common.variants(name, variant, ("walkers", "tiny"))
+    return chosen("outdoor_gait_selective_fusion", variant, outdoor_gait)
+
+
+def outdoor_gait(variant: str) -> ConfigDict:
     config = recipe("outdoor_gait", variant)
     if not variant:
         config.data.k = 8

@@ -24,6 +24,7 @@ from gaitjax.errors import GaitError
 from gaitjax.methods import api
 from gaitjax.retrieval import protocols, rerank
 from gaitjax.runtime import checkpoint, inputs, mesh, shapes, weights
+from gaitjax.runtime.base import base_arguments, base_folder, is_there
 from gaitjax.runtime.optim import make_optimizer
 from gaitjax.runtime.precision import Precision, with_products
 from gaitjax.runtime.state import TrainState, init_state, make_step, stream
@@ -45,8 +46,9 @@ class TrainOptions:
     averaged parameters that evaluation then uses. eval_every, refresh_every: steps
     between evaluations and between a method's refreshes (None: never on the way).
     refresh_later: (step, every), from that step on rounds are so long.
-    init_from: a workdir whose newest checkpoint gives the parameters that fit, and
-    init_config the config that trains it first on walkers, where it is missing.
+    init_from: a workdir whose newest checkpoint gives the parameters that fit (not the
+    averaged ones), and init_config the config that trains it first on walkers, where it
+    is missing.
     """
 
     steps: int
@@ -399,6 +401,7 @@ def restore_or_init(run: Run) -> tuple[TrainState, dict[str, Any]]:
         state = run.checkpoints.restore(latest, run.like)
         write_config(run.workdir, run.config)
         return state, {"round": side["round"], "labels": labels}
+    check_begin(run)
     write_config(run.workdir, run.config)
     state = run.init_fn()
     if run.options.init_from:
@@ -431,17 +434,41 @@ def default_values(method: str) -> dict[str, Any]:
     }
 
 
-def init_from(run: Run, state: TrainState, source: str) -> TrainState:
-    """Parameters of another run's newest checkpoint, where names and shapes agree."""
-    folder = pathlib.Path(source)
-    if not (folder / "checkpoints").is_dir():
+def check_begin(run: Run) -> None:
+    """Raises GaitError where what a fresh run starts from, or stands on, is not
+    there."""
+    own_labels = run.method.refresh is not None
+    arguments = [
+        (f"method_args.{name}.workdir", argument)
+        for name, argument in base_arguments(run.config["method_args"])
+    ]
+    if run.options.init_from:
+        start = {"workdir": run.options.init_from}
+        arguments = [("train.init_from", start), *arguments]
+    elif own_labels:
+        print("note: no train.init_from: the first labels are of random weights")
+    missing = [(name, one) for name, one in arguments if not is_there(one)]
+    if missing:
+        listed = " and ".join(f"{name}={base_folder(one)}" for name, one in missing)
+        verb, it = ("holds", "it") if len(missing) == 1 else ("hold", "them")
+        how = " (see docs/unsupervised.md)" if own_labels else ""
         raise GaitError(
-            f"train.init_from={source} holds no checkpoints/; give a workdir"
+            f"{listed} {verb} no checkpoints; train {it} there first{how}, or give the "
+            "workdir of a run or of weights"
         )
-    other = checkpoint.open_checkpoints(folder)
+
+
+def init_from(run: Run, state: TrainState, source: str) -> TrainState:
+    """Parameters of another run's newest checkpoint, where names and shapes agree.
+
+    Where a method makes its labels of embeddings, all that these depend on has to.
+    """
+    other = checkpoint.open_checkpoints(base_folder({"workdir": source}))
     step = other.latest()
     if step is None:
-        raise GaitError(f"train.init_from={source} holds no finished checkpoint")
+        raise GaitError(
+            f"train.init_from={source} holds no finished checkpoint; train it on"
+        )
     saved = other.saved_model(step, mesh.replicated(run.mesh))
     other.close()
     params, kept = checkpoint.take_matching(saved["params"], state.params)
@@ -454,6 +481,18 @@ def init_from(run: Run, state: TrainState, source: str) -> TrainState:
             f"train.init_from={source}: no parameter fits this network "
             f"({'; '.join(lines[:3])}); use a checkpoint of the same backbone"
         )
+    if run.method.refresh:
+        saved_model = {"params": saved["params"], "model_state": own}
+        wanted = {"params": state.params, "model_state": state.model_state}
+        needed = embedding_arrays(run)
+        amiss = checkpoint.differences(saved_model, wanted, needed)
+        if amiss:
+            raise GaitError(
+                f"train.init_from={source}: {len(amiss)} of the {len(needed)} arrays "
+                "of embeddings, which make the first labels, do not fit "
+                f"({'; '.join(amiss[:3])}); use a checkpoint of the same backbone and "
+                "backbone_args"
+            )
     print(
         f"{kept} arrays from {source} step {step}; left out: {'; '.join(lines) or '-'}"
     )

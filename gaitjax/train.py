@@ -57,6 +57,8 @@ def train(
 def train_loop(run: Run) -> TrainState:
     """The loop itself, in a workdir that nobody else writes to."""
     data, method, options = run.data, run.method, run.options
+    if not is_finished(run):
+        method.check_training(run.config["data"])
     state, side = restore_or_init(run)
     start, labels, round_ = int(state.step), side["labels"], side["round"]
     if start >= options.steps and is_finished(run):
@@ -209,7 +211,8 @@ def make_sampler(
     if source is not None:
         index, seed = data.train.index, run.options.seed
         return lambda step: source(index, seed, step, labels, None)
-    return PKSampler(labels, data.p, data.k, run.options.seed, round_)
+    own = run.method.refresh is not None
+    return PKSampler(labels, data.p, data.k, run.options.seed, round_, clusters=own)
 
 
 def make_batches(

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import itertools
 import pathlib
 import re
 import shlex
@@ -18,6 +19,7 @@ from gaitjax.data import smpl_file
 from gaitjax.data.builders import opengait
 from gaitjax.data.topology import Topology
 from gaitjax.runtime import shapes
+from gaitjax.runtime.workdir import check_same_run
 from tools import make_markers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -47,22 +49,10 @@ def test_main_job_and_test_line_come_first():
 def test_command_is_one_that_works(page, line):
     words = shlex.split(line.rpartition("&& ")[2])
     if words[:3] == ["python", "-m", "gaitjax.main"]:
-        flags = dict(
-            word.lstrip("-").split("=", 1) if "=" in word else (word.lstrip("-"), after)
-            for word, after in zip(words, [*words[1:], ""], strict=True)
-            if word.startswith("--")
-        )
+        flags = _flags(words)
         if flags.get("mode") == "doctor":  # needs no config
             return
-        path, _, variant = flags["config"].partition(":")
-        assert (ROOT / path).exists()
-        name = ".".join(pathlib.Path(path).with_suffix("").parts)
-        module = importlib.import_module(name)
-        config = module.get_config(variant)
-        for flag, value in flags.items():
-            if flag.startswith("config."):
-                _set(config, flag.removeprefix("config."), value)
-        runs.check_config(config.to_dict())
+        runs.check_config(_typed(flags))
         modes = ("train", "evaluate", "extract", "export")
         assert flags.get("mode", "train") in modes
     elif words[0] == "python":
@@ -71,6 +61,80 @@ def test_command_is_one_that_works(page, line):
         for word in words[2:]:
             if word.startswith("--"):
                 assert word.lstrip("-") in usage
+
+
+def _flags(words):
+    return dict(
+        word.lstrip("-").split("=", 1) if "=" in word else (word.lstrip("-"), after)
+        for word, after in zip(words, [*words[1:], ""], strict=True)
+        if word.startswith("--")
+    )
+
+
+def _typed(flags):
+    """The config that these flags give."""
+    path, _, variant = flags["config"].partition(":")
+    assert (ROOT / path).exists()
+    name = ".".join(pathlib.Path(path).with_suffix("").parts)
+    config = importlib.import_module(name).get_config(variant)
+    for flag, value in flags.items():
+        if flag.startswith("config."):
+            _set(config, flag.removeprefix("config."), value)
+    return config.to_dict()
+
+
+@pytest.fixture(scope="module")
+def unsupervised():
+    """Of the page of Selective Fusion: flags of its lines, by folder and mode."""
+    lines = [line for name, line in COMMANDS if name == "unsupervised.md"]
+    every = [_flags(shlex.split(line)) for line in lines if "gaitjax.main" in line]
+    return {
+        (flags["workdir"].removeprefix("runs/"), flags.get("mode", "train")): flags
+        for flags in every
+        if "workdir" in flags
+    }
+
+
+def test_what_selective_fusion_stands_on_is_what_its_recipes_look_for(unsupervised):
+    """A typed line is of the very run that a recipe, there or later, trains or opens;
+    and every network of a published recipe has its line."""
+    wanted, published = {}, set()
+    names = [path.stem for path in (ROOT / "configs").glob("*selective_fusion*.py")]
+    assert len(names) == 4
+    for name, variant in itertools.product(names, ("", "walkers")):
+        config = _typed({"config": f"configs/{name}.py:{variant}"})
+        start, views = config["train"], config["method_args"]["view_base"]
+        found = {start["init_from"]: start["init_config"]}
+        found[views["workdir"]] = views["config"]
+        found = {key.removeprefix("runs/"): value for key, value in found.items()}
+        for folder, one in found.items():
+            assert wanted.setdefault(folder, one) == one, folder
+        published |= set() if variant else set(found)
+    typed = {key for key in unsupervised if key[0] in wanted}
+    assert typed == {(folder, "train") for folder in published} | {
+        ("selective_fusion-walkers-pretraining", "export")
+    }
+    for folder, mode in typed:
+        config = _typed(unsupervised[folder, mode])
+        check_same_run(pathlib.Path(folder), wanted[folder], config)
+
+
+def test_bounds_of_selective_fusion_are_of_the_same_people_and_steps(unsupervised):
+    ours = _typed({"config": "configs/casia_bn_selective_fusion.py:walkers"})
+    before = _typed(
+        unsupervised["selective_fusion-walkers-pretraining/export", "evaluate"]
+    )
+    upper = _typed(unsupervised["selective_fusion-walkers-upper", "train"])
+    for key in ("name", "args", "cut"):
+        assert before["data"][key] == ours["data"][key]
+    assert upper["data"] == {**ours["data"], "label": "subject"}
+    assert upper["optim"]["schedule"] == "constant"  # which has no milestones
+    assert upper["optim"] | {"milestones": ()} == ours["optim"] | {"milestones": ()}
+    assert upper["method"] == "supervised"
+    for key in ("steps", "seed", "precision", "ema", "init_from"):
+        assert upper["train"][key] == ours["train"][key]
+    for key in ("backbone", "backbone_args", "downsample"):
+        assert upper["method_args"][key] == ours["method_args"][key]
 
 
 @pytest.mark.parametrize("page, options", OPTIONS)

@@ -231,7 +231,7 @@ def test_a_missing_base_of_a_real_set_is_one_line(config, tmp_path, monkeypatch)
     argument["workdir"] = str(tmp_path / "base")
     loop.train_bases({**config, "data": {**config["data"], "name": "gait3d"}})
     run = open_run(config, tmp_path / "run", num_devices=1)
-    with pytest.raises(GaitError, match="holds no checkpoints; train the") as error:
+    with pytest.raises(GaitError, match="holds no checkpoints; train it") as error:
         restore_or_init(run)
     assert "\n" not in str(error.value)
     del argument["config"]

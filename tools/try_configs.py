@@ -31,6 +31,7 @@ from gaitjax.run import check_config
 from gaitjax.runtime import shapes
 from gaitjax.runtime.base import base_arguments
 from gaitjax.runtime.mesh import use_compile_cache
+from gaitjax.runtime.state import TrainState
 from gaitjax.train import train
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
@@ -137,7 +138,12 @@ def load(name: str, variant: str) -> dict[str, Any]:
 
 
 def check_shapes(config: Mapping[str, Any]) -> int:
-    """Traces a config on made-up data of its set's shapes; its parameters' number."""
+    """Traces a config; its parameters' number."""
+    return sum(leaf.size for leaf in jax.tree.leaves(traced(config).params))
+
+
+def traced(config: Mapping[str, Any]) -> TrainState:
+    """Shapes of a config's first state, on made-up data of its set's shapes."""
     check_config(config)
     data = config["data"]
     if data["name"].startswith("walkers"):
@@ -145,8 +151,7 @@ def check_shapes(config: Mapping[str, Any]) -> int:
     else:
         made, _ = recipe.make_recipe(data["name"], source=".")
         stored, classes = made.frame_shapes, CLASSES[made.name]
-    state = shapes.trace(config, classes, stored)
-    return sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    return shapes.trace(config, classes, stored)
 
 
 def run_group(names: Sequence[str], folder: str, reported: Sequence[str]) -> list[str]:

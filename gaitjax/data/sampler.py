@@ -19,13 +19,26 @@ Order = Literal["ordered", "unordered"]
 class PKSampler:
     """P identities by K sequences each, the batch of the triplet loss."""
 
-    def __init__(self, labels: np.ndarray, p: int, k: int, seed: int, round_: int = 0):
-        """labels i32 [records]; records labelled -1 are never drawn."""
+    def __init__(
+        self,
+        labels: np.ndarray,
+        p: int,
+        k: int,
+        seed: int,
+        round_: int = 0,
+        *,
+        clusters: bool = False,
+    ):
+        """labels i32 [records]; records labelled -1 are never drawn. clusters: labels
+        are those of the round, and not people, for the message."""
         self.classes = np.unique(labels[labels >= 0])
         if len(self.classes) < p:
+            wanted = "identities, the training set has"
+            if clusters:
+                wanted = f"clusters, round {round_} has"
             raise GaitError(
-                f"a batch wants {p} identities, the training set has "
-                f"{len(self.classes)}; lower data.p to at most {len(self.classes)}"
+                f"a batch wants {p} {wanted} {len(self.classes)}; lower data.p to at "
+                f"most {len(self.classes)}"
             )
         order = np.argsort(labels, kind="stable")
         starts = np.searchsorted(labels[order], self.classes)

@@ -87,6 +87,8 @@ class Method:
     refresh(model_state, {view: f32 [N, p, d]}, round) -> labels i32 [N],
       model_state: new labels for the records that are trained on, -1 = not drawn.
     looks_closer(round) -> whether `refresh` then wants the other views, too.
+    check_training(data) raises GaitError, before the first step, where training wants
+      another `data` section of the config, or a package that is missing.
     """
 
     train_keys: tuple[str, ...]
@@ -103,6 +105,7 @@ class Method:
     predict: Callable[[Tree, Tree, Batch], dict[str, jax.Array]] | None = None
     refresh: Callable[..., tuple[np.ndarray, Tree]] | None = None
     looks_closer: Callable[[int], bool] = lambda round_: True
+    check_training: Callable[[Mapping[str, Any]], None] = lambda data: None
 
 
 def find(name: str) -> Callable[..., Method]:

@@ -77,11 +77,21 @@ def make(
     clusters that move together, itself included. clothes: probability of the
     augmentation. frontal_share, view_similarity, rate, adaptive: of `fusion.dissolve`.
     """
-    at_least(1, method_args__support=support)
+    at_least(1, method_args__support=support, method_args__min_samples=min_samples)
     at_least(1, method_args__neighbours=neighbours, method_args__capacity=capacity)
     at_least(0, method_args__fusion_round=fusion_round, method_args__smallest=smallest)
     between(0, 1, method_args__clothes=clothes, method_args__momentum_max=momentum_max)
     between(0, 1, method_args__momentum_min=momentum_min)
+    between(-1, 1, method_args__similarity=similarity)
+    between(-1, 1, method_args__fused_similarity=fused_similarity)
+    between(-1, 1, method_args__view_similarity=view_similarity)
+    between(0, 1, method_args__frontal_share=frontal_share, method_args__rate=rate)
+    between(0, 1, method_args__eps=eps)
+    for key, value in (("eps", eps), ("temperature", temperature)):
+        if not value > 0:
+            raise GaitError(
+                f"method_args.{key}: expected more than 0, got {value}; raise it"
+            )
     check_input(info, "sils", downsample, "downsample")
     views = fuse_views and fusion_round is not None and objective == "clusters"
     frontal = info.bases.get("view_base")
@@ -180,6 +190,15 @@ def make(
             found["frontal"] = shown[..., 1:]
         return found
 
+    def check_training(data: Mapping) -> None:
+        if data["label"] != "none" or data["val"]:
+            raise GaitError(
+                "selective_fusion learns without labels: expected data.label=none and "
+                f"data.val=0, got {data['label']} and {data['val']}; set these"
+            )
+        if objective == "clusters":
+            clusters.check_installed(clusterer)
+
     return Method(
         train_keys=("sils",),
         embed_keys=("sils",),
@@ -188,6 +207,7 @@ def make(
         embed=embed,
         refresh=rounds.refresh,
         looks_closer=rounds.is_fused,
+        check_training=check_training,
         inference_args={"view_base": None, "fuse_views": False},
     )
 

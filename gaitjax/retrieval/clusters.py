@@ -61,10 +61,7 @@ def cluster(
     at_least(0, smallest=smallest, seed=seed)
     between(-1, 1, similarity=similarity)
     between(0, 1, eps=eps)
-    if name not in CLUSTERERS:
-        raise GaitError(unknown(name, CLUSTERERS, "clusterer"))
-    if name == "infomap":
-        _infomap()  # missing: known before the neighbours are searched
+    check_installed(name)  # before the neighbours are searched
     if neighbours > len(features):
         print(f"note: {len(features)} neighbours, all there are, not {neighbours}")
     place, cosine = nearest(features, min(neighbours, len(features)))
@@ -76,6 +73,14 @@ def cluster(
     labels = numbered(found, smallest)
     _check_number(name, labels, found, similarity, smallest)
     return labels
+
+
+def check_installed(name: str) -> None:
+    """Raises GaitError for an unknown clusterer, or one whose package is missing."""
+    if name not in CLUSTERERS:
+        raise GaitError(unknown(name, CLUSTERERS, "clusterer"))
+    if name == "infomap":
+        _infomap()
 
 
 def nearest(
@@ -109,9 +114,10 @@ def nearest(
     low, errors = _rounded(items) if half else (items, jnp.zeros(num, jnp.float32))
     place, cosine = np.empty((num, k), np.int32), np.empty((num, k), np.float32)
     rows, number = np.arange(num, dtype=np.int32), min(k + EXTRA, num)
+    # Whatever number of rows is in doubt: nothing compiles anew.
+    size = mesh.size * min(BLOCK, -(-num // mesh.size))
     while len(rows):
         sure = np.empty(len(rows), bool)
-        size = mesh.size * min(BLOCK, -(-len(rows) // mesh.size))
         for start in range(0, len(rows), size):
             here = rows[start : start + size]
             some = jax.device_put(ranking.padded(here, size), by_rows)
@@ -249,7 +255,9 @@ def _check_features(features: np.ndarray, k: int) -> None:
         )
     for start in range(0, num, BLOCK):
         some = features[start : start + BLOCK]
-        bad = ~(np.abs(np.einsum("nd,nd->n", some, some) - 1) < 1e-5)  # NaN, too
+        # Of equal numbers a sum in float32 is 3e-5 off.
+        square = np.einsum("nd,nd->n", some, some, dtype=np.float64)
+        bad = ~(np.abs(square - 1) < 1e-5)  # NaN, too
         if bad.any():
             raise GaitError(
                 "clustering wants features of length one, got "

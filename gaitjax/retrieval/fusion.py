@@ -147,5 +147,5 @@ def _nearest(
 
 def _lengths(x: np.ndarray) -> np.ndarray:
     """f32[n,d] -> f32[n,1], 1 for zeros."""
-    length = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
-    return np.where(length > 0, length, np.float32(1))
+    square = np.einsum("nd,nd->n", x, x, dtype=np.float64)[:, None]
+    return np.float32(np.sqrt(np.where(square > 0, square, 1)))

@@ -36,7 +36,9 @@ def trace(
         for key in method.train_keys
     }
     batch["mask"] = jax.ShapeDtypeStruct((n, t), np.float32)
-    batch["label"] = jax.ShapeDtypeStruct((n,), np.int32)
+    batch |= {key: jax.ShapeDtypeStruct((n,), np.int32) for key in ("label", "index")}
+    batch |= {key: jax.ShapeDtypeStruct((), np.int32) for key in ("step", "round")}
+    batch["progress"] = jax.ShapeDtypeStruct((), np.float32)
 
     def start(key: jax.Array, batch: api.Batch) -> Any:
         params, _ = jax.eval_shape(method.init, key, batch)

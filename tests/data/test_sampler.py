@@ -51,6 +51,8 @@ def test_every_record_is_drawn_and_unlabelled_ones_never():
 def test_too_few_identities():
     with pytest.raises(GaitError, match="wants 6 identities, the training set has 5"):
         PKSampler(LABELS, p=6, k=1, seed=0)
+    with pytest.raises(GaitError, match="wants 6 clusters, round 4 has 5; lower data."):
+        PKSampler(LABELS, p=6, k=1, seed=0, round_=4, clusters=True)
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,22 +6,26 @@ Features of made-up rounds are directions in a plane, in degrees.
 import copy
 import dataclasses
 import functools
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.devices import assert_one_equals_four
+from helpers.layouts import write_tree
 
+from configs import casia_bn_selective_fusion
 from gaitjax import evaluate
 from gaitjax import train as loop
 from gaitjax.data import pipeline
+from gaitjax.data.builders import opengait
 from gaitjax.errors import GaitError
 from gaitjax.methods import api, selective_fusion
 from gaitjax.methods.supervised import make_backbone
 from gaitjax.ops.frames import network_input
 from gaitjax.retrieval import fusion
-from gaitjax.run import open_run
+from gaitjax.run import check_begin, init_from, open_run
 from gaitjax.runtime import weights
 from gaitjax.runtime.metrics_log import read
 
@@ -342,6 +346,15 @@ def test_instances_are_pairs_of_clips_without_a_memory():
         ),
         ({"support": 0}, "method_args.support"),
         ({"clothes": 1.5}, "method_args.clothes"),
+        ({"similarity": 1.5}, "method_args.similarity: expected -1 to 1, got 1.5"),
+        ({"fused_similarity": -2.0}, "method_args.fused_similarity: expected -1 to 1"),
+        ({"view_similarity": 7.0}, "method_args.view_similarity: expected -1 to 1"),
+        ({"eps": 1.1}, "method_args.eps: expected 0 to 1, got 1.1"),
+        ({"eps": 0.0}, "method_args.eps: expected more than 0, got 0.0"),
+        ({"min_samples": 0}, "method_args.min_samples: expected at least 1"),
+        ({"temperature": 0.0}, "method_args.temperature: expected more than 0, got 0"),
+        ({"frontal_share": 80.0}, "method_args.frontal_share: expected 0 to 1"),
+        ({"rate": -0.1}, "method_args.rate: expected 0 to 1, got -0.1"),
         ({"objective": "both"}, "method_args.objective"),
         ({"backbone": "gaitsett"}, "gaitset"),
     ],
@@ -365,6 +378,19 @@ def test_a_round_that_cannot_be_is_one_line():
     state = {**begun()[1]}
     with pytest.raises(GaitError, match="raise frontal_share, or look at the classif"):
         make().refresh(state, seen(frontal=DEGREES < 170), 1)
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        ({"label": "subject", "val": 0.2}, "data.val=0, got subject and 0.2"),
+        ({"label": "frontal", "val": 0.0}, "data.label=none .*, got frontal and 0.0"),
+    ],
+)
+def test_labels_are_refused(data, words):
+    make().check_training({"label": "none", "val": 0.0})
+    with pytest.raises(GaitError, match=words):
+        make().check_training(data)
 
 
 # From here on: whole runs.
@@ -450,8 +476,13 @@ def dissolved():
 
 
 @pytest.fixture(scope="module")
-def finished(config, quiet, dissolved, tmp_path_factory):
-    return run_to_the_end(config, tmp_path_factory.mktemp("selective") / "run")
+def workdir(tmp_path_factory):
+    return tmp_path_factory.mktemp("selective") / "run"
+
+
+@pytest.fixture(scope="module")
+def finished(config, quiet, dissolved, workdir):
+    return run_to_the_end(config, workdir)
 
 
 def assert_equal_bits(a, b):
@@ -470,6 +501,12 @@ def test_a_run_moves_what_it_learns(finished, dissolved):
     length = np.linalg.norm(memory["centroids"], axis=1)
     np.testing.assert_allclose(length, memory["filled"], atol=1e-5)
     assert np.all(memory["support"][:number] >= 0)
+
+
+def test_no_round_of_a_run_compiles_anew(finished, workdir):
+    lines = [x for x in read(workdir / "metrics.jsonl") if "compiles" in x]
+    assert [line["step"] for line in lines] == [2, 4, 6, 7]
+    assert {line["compiles"] for line in lines} == {1}
 
 
 def test_no_label_of_the_set_reaches_training(config, finished, tmp_path, monkeypatch):
@@ -510,3 +547,117 @@ def test_resuming_within_a_round_is_exact(config, finished, tmp_path, monkeypatc
     state, kept, _ = run_to_the_end(config, tmp_path)
     assert_equal_bits(state, finished[0])
     assert kept == finished[1]
+
+
+def test_training_wants_its_package_and_no_labels_at_once(
+    config, tmp_path, monkeypatch
+):
+    """Before anything is embedded; evaluation and export do without."""
+    monkeypatch.setattr(evaluate, "embed", lambda *args: pytest.fail("embedded"))
+    monkeypatch.setitem(sys.modules, "infomap", None)
+    config = copy.deepcopy(config)
+    config["method_args"]["clusterer"] = "infomap"
+    with pytest.raises(GaitError, match="infomap wants the package"):
+        loop.train(config, tmp_path / "infomap", num_devices=1)
+    open_run(config, tmp_path / "infomap", num_devices=1)
+    config["data"]["label"] = "subject"
+    with pytest.raises(GaitError, match="expected data.label=none"):
+        loop.train(config, tmp_path / "labels", num_devices=1)
+
+
+def written(folder, method_args):
+    """A folder of made-up weights of a network that was trained with labels."""
+    info = api.Info(6, {"sils": (64, 44)})
+    method = api.make("supervised", info, {"downsample": 2, **method_args})
+    sils = np.zeros((1, 2, 64, 44), np.uint8)
+    one = {"sils": sils, "mask": np.ones((1, 2), np.float32)}
+    shapes = jax.eval_shape(method.init, jax.random.key(0), one)
+    params, state = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), shapes)
+    weights.write(
+        folder,
+        {"params": params, "model_state": state},
+        {"method": "supervised", "method_args": method_args},
+        step=1,
+        shapes={"sils": (64, 44)},
+        num_classes=6,
+        source="a test",
+    )
+    return str(folder)
+
+
+def gaitset(**changes):
+    """That of the run, as a supervised method has it, or a little other."""
+    args = dict(channels=(2, 2, 2), bins=(2,), features=2) | changes
+    ce_weight = 1.0 if args.get("bnneck") else 0.0
+    return dict(backbone="gaitset", backbone_args=args, ce_weight=ce_weight)
+
+
+def test_a_start_has_all_that_embeddings_need(config, tmp_path, capsys):
+    """And may have a classifier, which is left out."""
+    run = open_run(config, tmp_path / "run", num_devices=1)
+    source = written(tmp_path / "same", gaitset(bnneck=True))
+    begun = init_from(run, run.like, source)
+    assert all(np.all(x == 1) for x in jax.tree.leaves(begun.params))
+    assert "left out: necks/" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "here, there, words",
+    [
+        ({"channels": (2, 2, 2, 2)}, gaitset(), "arrays .* do not fit .*block4"),
+        ({}, gaitset(channels=(2, 2, 2, 3)), "1 of the 11 arrays .*fcs/kernel"),
+        (
+            {},
+            dict(
+                backbone="gaitbase",
+                backbone_args=dict(channels=(2,), strides=(2,), bins=(4,), features=2),
+            ),
+            "10 of the 11 arrays .* the same backbone and backbone_args",
+        ),
+        (
+            {"features": 3},
+            dict(
+                backbone="gaitbase",
+                backbone_args=dict(channels=(3,), strides=(2,), bins=(2,), features=5),
+            ),
+            "no parameter fits this network .* use a checkpoint of the same backbone",
+        ),
+    ],
+)
+def test_another_network_is_no_start(config, tmp_path, here, there, words):
+    config = copy.deepcopy(config)
+    config["method_args"]["backbone_args"] |= here
+    run = open_run(config, tmp_path / "run", num_devices=1)
+    with pytest.raises(GaitError, match=words) as error:
+        init_from(run, run.like, written(tmp_path / "start", there))
+    assert "\n" not in str(error.value)
+
+
+def test_without_a_start_there_is_a_note(config, tmp_path, capsys):
+    run = open_run(config, tmp_path / "run", num_devices=1)
+    check_begin(run)
+    assert "no train.init_from: the first labels are of" in capsys.readouterr().out
+
+
+def test_what_a_real_set_lacks_is_said_at_once(tmp_path, monkeypatch):
+    """A made-up tree of CASIA-B, prepared; neither of the two networks is there."""
+    source = write_tree(tmp_path / "tree", "casia_b")
+    builder = opengait.make_builder(tmp_path, "casia_b", processes=1, **source)
+    opengait.prepare(builder)
+    monkeypatch.chdir(tmp_path)
+    config = casia_bn_selective_fusion.get_config().to_dict()
+    config["data"]["dir"] = str(tmp_path)
+    config["method_args"]["clusterer"] = "dbscan"
+    with pytest.raises(GaitError) as error:
+        loop.train(config, tmp_path / "run", num_devices=1)
+    line = str(error.value)
+    assert "\n" not in line
+    for word in (
+        f"train.init_from={tmp_path}/runs/selective_fusion-pretraining and ",
+        f"method_args.view_base.workdir={tmp_path}/runs/selective_fusion-views hold",
+        "train them there first (see docs/unsupervised.md)",
+    ):
+        assert word in line
+    (tmp_path / "runs/selective_fusion-views/checkpoints").mkdir(parents=True)
+    with pytest.raises(GaitError, match="-pretraining holds no .* train it there"):
+        loop.train(config, tmp_path / "run", num_devices=1)

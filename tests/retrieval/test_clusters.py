@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.cluster import DBSCAN
 
 from gaitjax.errors import GaitError
-from gaitjax.retrieval import clusters
+from gaitjax.retrieval import clusters, fusion
 
 
 def made_up(seed, people=8, each=9, dims=32, noise=0.25):
@@ -63,6 +63,26 @@ def test_nearest_in_more_than_one_block_and_with_a_doubt(monkeypatch):
     place, _ = clusters.nearest(x, 20, half=True)
     np.testing.assert_array_equal(place, brute(x, 20)[0])
     assert sorted(set(calls)) == [20 + clusters.EXTRA, 160]
+
+
+def test_rows_in_doubt_compile_nothing_anew(monkeypatch):
+    plain, rows = clusters.ranking.padded, []
+    monkeypatch.setattr(
+        clusters.ranking, "padded", lambda *a: rows.append(len(a[0])) or plain(*a)
+    )
+
+    def search(close):
+        """So many of 200 cannot be told apart at first; programs, rows by pass."""
+        rng = np.random.default_rng(close)
+        x, _ = made_up(1, people=4, each=50)
+        x = np.concatenate([x[close:], x[:1] + 1e-3 * rng.normal(size=(close, 32))])
+        rows.clear()
+        clusters.nearest(unit(x), 20, half=True)
+        return clusters._nearest._cache_size(), tuple(rows)
+
+    once, (_, some) = search(60)
+    again, (_, fewer) = search(46)
+    assert again == once and 0 < fewer < some
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -273,6 +293,14 @@ def test_bad_input_is_one_line(name, features, options, line):
     with pytest.raises(GaitError, match=line) as error:
         clusters.cluster(name, features, **options)
     assert "\n" not in str(error.value)
+
+
+def test_long_rows_of_equal_numbers_have_length_one():
+    """As many numbers as GaitSet has: a sum in float32 is 3e-5 off."""
+    x = fusion.flat_unit(np.full((2, 62, 256), 0.7, np.float32))
+    place, cosine = clusters.nearest(x, 2)
+    np.testing.assert_array_equal(place, [[0, 1], [1, 0]])
+    np.testing.assert_allclose(cosine, 1)
 
 
 def test_infomap_missing_names_licence_extra_and_the_other(monkeypatch):
