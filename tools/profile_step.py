@@ -5,7 +5,8 @@ usage: python tools/profile_step.py --config configs/walkers.py [--steps 5] [--t
 
 The table is printed and written to OUT/kernels.txt; the trace beside it opens in
 https://ui.perfetto.dev (OUT/plugins/profile/*/*.trace.json.gz) or in XProf. The state
-is fresh, the batch is the first one, and stays on the device.
+is fresh, the batch is the first one, and stays on the device. On a GPU the step is
+compiled without command buffers, whose kernels a trace does not name.
 
 (Not called profile.py: that name in tools/ would hide Python's own module from every
 other tool.)
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> None:
         if run.method.prepare:
             raise GaitError("a re-ranker trains on a bank; profile its base")
         batch = first_batch(run)
-        step = run.step_fn.lower(run.like, batch).compile()
+        step = run.step_fn.lower(run.like, batch).compile(profile.options())
         profile.record(stepping(step, run.init_fn(), batch), STEPS.value, OUT.value)
         run.checkpoints.close()
     found = profile.kernels(OUT.value, step, STEPS.value)

@@ -25,19 +25,17 @@ from gaitjax.runtime import mesh
 SHAPES = ((64, 44, 16), (32, 22, 32), (16, 11, 64), (16, 11, 128))
 
 
-def run(quick: bool) -> list[Row]:
+def run(quick: bool) -> Iterator[Row]:
     """Milliseconds of each, and XLA's plain way as a multiple of ours."""
     mesh.check_device(None)
     n, times = (16, 3) if quick else (128, 7)
-    rows: list[Row] = []
     for shape in SHAPES:
-        rows += kernel_gradients(n, *shape, times)
+        yield from kernel_gradients(n, *shape, times)
     sides = ((64, 44), (32, 22))
     for side in sides[1:] if quick else sides:
-        rows += steps(side, times)
+        yield from steps(side, times)
     for shape in ((32, 22, 16), (16, 11, 32)):
-        rows += over_time(max(n // 8, 2), 10, *shape, times)
-    return rows
+        yield from over_time(max(n // 8, 2), 10, *shape, times)
 
 
 def compared(

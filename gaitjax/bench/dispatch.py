@@ -23,14 +23,12 @@ CONFIGS = (gaitbase_casia_b, gaitset_casia_b)
 STEPS = 8  # chosen
 
 
-def run(quick: bool) -> list[Row]:
+def run(quick: bool) -> Iterator[Row]:
     """Rows of each network."""
     plan = make_plan(quick)
-    found = []
     for config in CONFIGS:
         recipe = make_recipe(config, plan.small)
-        found += compared(recipe, plan.precisions[0], plan.times)
-    return found
+        yield from compared(recipe, plan.precisions[0], plan.times)
 
 
 def compared(recipe: network.Recipe, precision: Precision, times: int) -> Iterator[Row]:

@@ -3,7 +3,8 @@
 A training step of GaitBase against people of a batch, frames of a clip and identities
 of the classifier; the search of the nearest against gallery, parts and probes. What
 grows as size^e has the exponent e: the slope of a straight line through the logarithms
-over all sizes that were measured. Small sizes show what does not grow.
+over all sizes that were measured. Small sizes show what does not grow. Memory is what
+the compiler plans for a program.
 """
 
 from __future__ import annotations
@@ -44,14 +45,12 @@ class Axis:
     make: Callable[[int], Program]
 
 
-def run(quick: bool) -> list[Row]:
+def run(quick: bool) -> Iterator[Row]:
     """Time and memory at every size, and their exponents."""
     mesh.check_device(None)
     small = quick or jax.default_backend() == "cpu"
-    rows: list[Row] = []
     for axis in (*training(small, quick), *searching(small, quick)):
-        rows += grown(axis, 3 if quick else 7)
-    return rows
+        yield from grown(axis, 3 if quick else 7)
 
 
 def grown(axis: Axis, times: int) -> Iterator[Row]:

@@ -8,12 +8,12 @@ is as in `gaitjax/bench/train.py`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 
 from configs.zoo import deepgaitv2_casia_b, gaitbase_casia_b, gaitset_oumvlp
-from gaitjax.bench import network, roofline
+from gaitjax.bench import network, profile, roofline
 from gaitjax.bench.measure import Row, figure, row
 from gaitjax.bench.network import Recipe
 from gaitjax.bench.train import (
@@ -33,9 +33,11 @@ SEQUENCES, FRAMES = 512, 25  # of a batch (chosen), of a sequence of OU-MVLP
 OUMVLP = 133_500  # sequences of its test split
 
 
-def run(quick: bool) -> list[Row]:
-    """Rows of embedding."""
-    return every(quick, CONFIGS, compared)
+def run(
+    quick: bool, only: Sequence[str] = (), precision: Precision | None = None
+) -> Iterator[Row]:
+    """Rows of embedding, as `train.run`."""
+    return every(quick, CONFIGS, compared, only, precision)
 
 
 def compared(
@@ -61,8 +63,15 @@ def compared(
     yield from shares(label, found, top, precision, plan, took, mine)
 
 
-def ours(embed: jax.stages.Traced, model: tuple, batch: Mapping, count: int) -> Runner:
-    program = embed.lower().compile()
+def ours(
+    embed: jax.stages.Traced,
+    model: tuple,
+    batch: Mapping,
+    count: int,
+    traced: bool = False,
+) -> Runner:
+    """traced: as of training."""
+    program = embed.lower().compile(profile.options() if traced else None)
     batch = jax.device_put(batch)
 
     def once() -> None:

@@ -57,22 +57,23 @@ STEPS, RATE = 50, 0.05
 CLIP = 30  # frames that are timed; the published recipe trains on as many
 
 
-def run(quick: bool) -> list[Row]:
+def run(quick: bool) -> Iterator[Row]:
     """Rows of the published recipe and of the one that is timed here."""
     mesh.check_device(None)
     on_cpu = jax.default_backend() == "cpu"
     recipe = published()
-    rows = [*counted(recipe.name, networks(recipe, "float32")), *kept(recipe)]
+    yield from counted(recipe.name, networks(recipe, "float32"))
+    yield from kept(recipe)
     if quick or on_cpu:
         recipe = walkers()
-        rows += counted(recipe.name, networks(recipe, "float32"))
+        yield from counted(recipe.name, networks(recipe, "float32"))
     times = 3 if quick else 10
     for precision in ("float32",) if on_cpu else ("float32", "bf16"):
         pair = networks(recipe, precision)
         sequences = 1 if on_cpu else 8
         clips = frames(recipe, 1, sequences, CLIP)
-        rows += timed(f"{recipe.name}, {precision}", pair, clips, precision, times)
-    return rows
+        label = f"{recipe.name}, {precision}"
+        yield from timed(label, pair, clips, precision, times)
 
 
 def published() -> Recipe:

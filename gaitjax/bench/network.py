@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gaitjax.bench.roofline import passes
+from gaitjax.bench.roofline import norms_named, passes
 from gaitjax.data import schema
 from gaitjax.methods import api
 from gaitjax.run import TrainOptions
@@ -70,13 +70,15 @@ def build(recipe: Recipe, args: Mapping, precision: Precision) -> Network:
     embed = with_products(method.embed, precision)
     model = {"params": like.params, "model_state": like.model_state}
     names = weights.used_arrays(lambda model: embed(**model, batch=clip), model)
+    with norms_named():
+        traced = jax.jit(step, donate_argnums=0).trace(like, batch)
     return Network(
         method=method,
         init=jax.jit(init),
         like=like,
         batch=batch,
         clip=clip,
-        step=jax.jit(step, donate_argnums=0).trace(like, batch),
+        step=traced,
         step_fn=step,
         embed=jax.jit(embed).trace(like.params, like.model_state, clip),
         used=weights.keep(model, names)["params"],

@@ -31,6 +31,14 @@ class Kernel:
     ms: float
 
 
+def options() -> dict[str, str]:
+    """Of the compiler, for a program that is traced: a GPU launches command buffers as
+    a whole, and their kernels would not be known by name. Such a program is not timed
+    otherwise."""
+    on_gpu = jax.default_backend() == "gpu"
+    return {"xla_gpu_enable_command_buffer": ""} if on_gpu else {}
+
+
 def record(fn: Callable[[], object], times: int, folder: str | os.PathLike) -> None:
     """A trace of `times` calls, after one outside of it. fn waits for its result."""
     fn()

@@ -15,12 +15,14 @@ from gaitjax.bench.measure import Row, interleaved, ratios, row
 from gaitjax.methods.cargait import ReRanker
 from gaitjax.ops import topk
 from gaitjax.retrieval import kreciprocal, rivals
+from gaitjax.runtime import mesh
 
 K = 10
 
 
 def run(quick: bool) -> list[Row]:
     """Milliseconds per probe, and how many times CarGait's that is."""
+    mesh.check_device(None)
     q, g, p, d = (64, 512, 8, 64) if quick else (512, 4096, 16, 256)
     probe, gallery = people(q, p, d, 0), people(g, p, d, 1)
     took = interleaved(methods(probe, gallery), 3 if quick else 5)

@@ -3,8 +3,13 @@
 GaitBase, DeepGaitV2-P3D and GaitSet under their published CASIA-B recipes, and
 DiffCrossGait under SUSTech1K's, on random frames that are on the device: same batch,
 losses, optimiser and class of precision (bf16 beside AMP's). On a CPU, or with `quick`,
-narrow networks and small batches. Each is shown as a share of its own roofline, too.
-Without torch its rows are "not measured".
+narrow networks and small batches. Each is shown as a share of its own roofline, too;
+so is PyTorch, as a check of the roofline. Without torch its rows are "not measured".
+
+Memory is not counted alike: ours is what the compiler plans for the program, PyTorch's
+the most that its allocator held in a step, with the weights of other networks that are
+there. On a GPU kernels are those of the same step compiled without command buffers
+(`profile.options`), which is timed for nothing else.
 """
 
 from __future__ import annotations
@@ -24,15 +29,21 @@ import numpy as np
 
 from configs import sustech1k
 from configs.zoo import common, deepgaitv2_casia_b, gaitbase_casia_b, gaitset_casia_b
+from gaitjax.arguments import unknown
 from gaitjax.bench import network, profile, roofline
 from gaitjax.bench.measure import Row, figure, interleaved, ratios, row
 from gaitjax.bench.network import Recipe
+from gaitjax.errors import GaitError
 from gaitjax.runtime import mesh
 from gaitjax.runtime.precision import Precision, compute_dtype
 
 CONFIGS = (gaitbase_casia_b, deepgaitv2_casia_b, gaitset_casia_b, sustech1k)
 PEOPLE = 74  # of CASIA-B's training split
 THEIRS = ("torch eager", "torch.compile")
+MEMORY = {
+    "gaitjax": "memory that the compiler plans",
+    **dict.fromkeys(THEIRS, "peak of its allocator, other models' weights included"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,24 +68,39 @@ class Plan:
     twins: tuple[str, ...] = THEIRS
 
 
-def run(quick: bool) -> list[Row]:
-    """Rows of training."""
-    return every(quick, CONFIGS, compared)
+def run(
+    quick: bool, only: Sequence[str] = (), precision: Precision | None = None
+) -> Iterator[Row]:
+    """Rows of training. only: networks, all where it is empty; precision: one."""
+    return every(quick, CONFIGS, compared, only, precision)
 
 
 def every(
     quick: bool,
     configs: Iterable[types.ModuleType],
     compare: Callable[[Recipe, Precision, Plan, roofline.Ceilings], Iterable[Row]],
-) -> list[Row]:
+    only: Sequence[str] = (),
+    precision: Precision | None = None,
+) -> Iterator[Row]:
     """The device's own ceilings, then every network in every precision."""
     plan = make_plan(quick)
+    if precision:
+        plan = dataclasses.replace(plan, precisions=(precision,))
+    recipes = some_of([make_recipe(config, plan.small) for config in configs], only)
     top, found = roofline.measure(plan.precisions, plan.times)
-    for config in configs:
-        recipe = make_recipe(config, plan.small)
-        for precision in plan.precisions:
-            found += compare(recipe, precision, plan, top)
-    return found
+    yield from found
+    for recipe in recipes:
+        for one in plan.precisions:
+            yield from compare(recipe, one, plan, top)
+
+
+def some_of(recipes: Sequence[Recipe], only: Sequence[str]) -> list[Recipe]:
+    """Those that are named; GaitError for a name that there is not."""
+    known = {recipe.name.partition(",")[0]: recipe for recipe in recipes}
+    for name in only:
+        if name not in known:
+            raise GaitError(unknown(name, known, "network of --only"))
+    return [recipe for name, recipe in known.items() if not only or name in only]
 
 
 def make_plan(quick: bool) -> Plan:
@@ -129,20 +155,26 @@ def shares(
     precision: Precision,
     plan: Plan,
     took: Mapping[str, list[float]],
-    make: Callable[[], Runner],
+    make: Callable[..., Runner],
 ) -> Iterator[Row]:
-    """Of the roofline, whole and by layer: of what ours took, where it runs."""
-    if "gaitjax" not in took:
-        yield from roofline.rows(label, found, top, precision, ())
-        return
-    runner = make()
-    kernels = profile.of_one_call(runner.once, runner.program, plan.count)
-    yield from roofline.rows(label, found, top, precision, took["gaitjax"], kernels)
+    """Of the roofline, whole and by layer: of what ours took, where it runs. make: as
+    `ours`, without its first arguments."""
+    mine, kernels = took.get("gaitjax", ()), []
+    if mine:
+        runner = make(traced=True) if profile.options() else make()
+        kernels = profile.of_one_call(runner.once, runner.program, plan.count)
+    yield from roofline.rows(label, found, top, precision, mine, kernels)
+    total = sum(roofline.bounds(found, top, precision).values())
+    for name in THEIRS:
+        if name in took:
+            text = f"{label}: share of its roofline, {name} (a check: under 100)"
+            yield row(text, "%", [100 * total / value for value in took[name]])
 
 
-def ours(built: network.Network, count: int) -> Runner:
-    """The step as `tools/bench.py diffcrossgait` has it, too."""
-    step = built.step.lower().compile()
+def ours(built: network.Network, count: int, traced: bool = False) -> Runner:
+    """The step as `tools/bench.py diffcrossgait` has it, too. traced: for its kernels'
+    names rather than for its time."""
+    step = built.step.lower().compile(profile.options() if traced else None)
     batch = jax.device_put(built.batch)
     once = network.stepping(step, built.init(), batch, count)
     return Runner(once, lambda: network.memory(step), step)
@@ -207,7 +239,7 @@ def rows(
         text, seconds = f"{label}: {name}", took.get(name)
         yield spread(text, "ms", seconds and [1e3 * value for value in seconds])
         yield spread(text, "frames/s", seconds and [frames / v for v in seconds])
-        yield figure(f"{text}, peak memory", "MiB", peaks.get(name))
+        yield figure(f"{text}, {MEMORY[name]}", "MiB", peaks.get(name))
     for name in THEIRS:
         both = "gaitjax" in took and name in took
         more = ratios(took, name, "gaitjax") if both else None

@@ -7,6 +7,8 @@ import platform
 
 import jax
 
+from gaitjax import machine
+
 
 def environment() -> dict[str, str]:
     """What the run ran on, for the report and the checkpoints."""
@@ -29,6 +31,7 @@ def environment() -> dict[str, str]:
             versions[name] = "not installed as a package"
     return {
         "machine": f"{platform.machine()}, {platform.system()} {platform.release()}",
+        "cpu": f"{machine.cpu()}, {machine.cores()} cores",
         "python": platform.python_version(),
         "devices": f"{jax.device_count()} x {device.device_kind} ({device.platform})"
         + several,

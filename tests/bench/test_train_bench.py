@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from configs.zoo import common
 from gaitjax.bench import infer, roofline, train
 from gaitjax.bench.profile import Kernel
+from gaitjax.errors import GaitError
 from gaitjax.layers.norm import BatchNorm
+from gaitjax.layers.parts import SeparateBNNecks
 
 TOP = roofline.Ceilings({"float32": 10.0}, 5.0)
 PLAN = train.Plan(True, ("float32",), 2, 3, ())
@@ -74,17 +77,49 @@ def test_batch_norm_is_its_passes():
         )
         return y.sum()
 
-    program = traced(jax.grad(loss), variables["params"])
+    with roofline.norms_named():
+        program = traced(jax.grad(loss), variables["params"])
     (one,) = roofline.passes(program, norm_bytes=2)
     assert (one.flops, one.bytes) == (0, 9 * 2 * x.size)
+    assert one.layer == "BatchNorm"
     assert roofline.passes(program) == []
+
+
+def test_no_other_norm_is_a_batch_norm():
+    """A layer norm, a group norm, one with fixed statistics; and a neck has one, whose
+    rows of length one are none."""
+
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.GroupNorm(1, name="group")(nn.LayerNorm(name="layer")(x))
+            x = BatchNorm(name="fixed")(x, train=False)
+            return SeparateBNNecks(2, name="necks")(x, train=True)[1]
+
+    x = jnp.ones((4, 3, 6))
+    variables = Net().init(jax.random.key(0), x)
+
+    def loss(params):
+        out, _ = Net().apply({**variables, "params": params}, x, mutable=True)
+        return out.sum()
+
+    with roofline.norms_named():
+        program = traced(jax.grad(loss), variables["params"])
+    norms = [one for one in roofline.passes(program, norm_bytes=4) if not one.flops]
+    assert [one.layer for one in norms] == ["Net/necks/bn"]
+    assert norms[0].bytes == 9 * 4 * x.size
 
 
 def test_bounds_add_up():
     """The first is bound by its FLOPs, 3 s; the second by its bytes, 2 s."""
     found = [roofline.Pass("a", 30, 5), roofline.Pass("a", 5, 10)]
     found.append(roofline.Pass("b", 0, 5))
-    rows = {row.what: row for row in roofline.rows("x", found, TOP, "float32", [8, 12])}
+    found = list(roofline.rows("x", found, TOP, "float32", [8, 12]))
+    rows = {row.what: row for row in found}
+    counted = {(row.what, row.unit): row.median for row in found}
+    assert counted["x: counted, a", "GFLOP"] == pytest.approx(35e-9)
+    assert counted["x: counted, a", "MB"] == pytest.approx(15e-6)
+    assert counted["x: counted, all layers", "MB"] == pytest.approx(20e-6)
     assert rows["x: at least, a"].median == 5e3
     assert rows["x: at least, b"].median == 1e3
     assert rows["x: at least, all layers"].median == 6e3
@@ -106,13 +141,22 @@ def test_a_layer_is_a_share_of_its_own_bound(monkeypatch):
     assert "x: kernels, b" not in rows
 
 
-def test_ceilings_are_rates(monkeypatch):
-    monkeypatch.setattr(roofline, "repeated", lambda fn, count, times: [2.0] * times)
+def test_ceilings_are_the_best_rates(monkeypatch):
+    monkeypatch.setattr(roofline, "repeated", lambda fn, count, times: [4.0, 2.0, 4.0])
     monkeypatch.setattr(roofline, "random", lambda shape, dtype: np.ones(8, np.int16))
+    monkeypatch.setattr(roofline, "copying", lambda length: None)
     top, rows = roofline.measure(("float32",), 3)
     assert top.matrix["float32"] == pytest.approx(1024**3)
-    assert top.copy == pytest.approx(16)
+    assert top.copy == pytest.approx(4 * 2**26)
     assert [row.unit for row in rows] == ["TFLOP/s", "GB/s"]
+    assert "256 MiB" in rows[1].what
+
+
+def test_a_copy_goes_on_in_its_own_memory():
+    copy = roofline.copying(1 << 12)
+    where = {copy().unsafe_buffer_pointer() for _ in range(3)}
+    assert len(where) == 1
+    assert int(copy()[7]) == 7  # four times negative
 
 
 def fails():
@@ -146,7 +190,52 @@ def test_ratios_are_of_rates():
     assert (ratio.least, ratio.most) == (1.5, 3)
     assert found["x: torch.compile", "ms"].median is None
     assert found["x: frames/s of gaitjax / torch.compile", "times"].median is None
-    assert found["x: torch eager, peak memory", "MiB"].median is None
+    assert found["x: gaitjax, memory that the compiler plans", "MiB"].median == 5
+    theirs = "x: torch eager, peak of its allocator, other models' weights included"
+    assert found[theirs, "MiB"].median is None
+
+
+def test_torch_checks_the_roofline(monkeypatch):
+    """At least 4 s: torch's 5 are 80 % of them, and 2 would say that it is too low."""
+    monkeypatch.setattr(train.profile, "of_one_call", lambda *args: [])
+    found, took = [roofline.Pass("a", 40, 5)], {"gaitjax": [8.0], "torch eager": [5.0]}
+    made = []
+
+    def make(traced=False):
+        made.append(traced)
+        return train.Runner(lambda: None, lambda: None)
+
+    def shares():
+        rows = train.shares("x", found, TOP, "float32", PLAN, took, make)
+        return {row.what: row.median for row in rows if row.unit == "%"}
+
+    assert shares() == {
+        "x: share of its roofline": 50,
+        "x: share of its roofline, torch eager (a check: under 100)": 80,
+    }
+    monkeypatch.setattr(train.profile, "options", lambda: {"no buffers": ""})
+    shares()
+    assert made == [False, True]
+    del took["gaitjax"]
+    assert list(shares().values()) == [80] and len(made) == 2
+
+
+def test_some_networks_in_one_precision(monkeypatch):
+    seen = []
+
+    def compare(recipe, precision, plan, top):
+        seen.append((recipe.name, precision))
+        return []
+
+    monkeypatch.setattr(train.mesh, "check_device", lambda device: None)
+    monkeypatch.setattr(roofline, "measure", lambda precisions, times: (TOP, []))
+    list(train.every(True, infer.CONFIGS, compare, ["gaitset"], "bf16"))
+    assert seen == [("gaitset, narrow", "bf16")]
+    with pytest.raises(GaitError, match="did you mean gaitset"):
+        list(train.every(True, infer.CONFIGS, compare, ["gaitsett"]))
+    seen.clear()
+    list(train.every(True, infer.CONFIGS, compare))
+    assert [precision for _, precision in seen] == ["float32"] * 3
 
 
 @pytest.mark.parametrize("subject", (train, infer))
@@ -169,8 +258,8 @@ def test_rows_of_a_network_without_torch(subject, monkeypatch):
     layers = [what for what in rows if ": at least, Gait" in what]
     timed = [what for what in rows if ": kernels, Gait" in what]
     assert timed and len(timed) <= len(layers)
-    (count,) = (row for row in rows.values() if row.unit == "GFLOP")
-    assert count.median > 0
+    (count,) = (row for row in rows.values() if row.what.endswith(" frames"))
+    assert count.unit == "GFLOP" and count.median > 0
     (theirs,) = (row for what, row in rows.items() if what.endswith(": torch eager"))
     assert theirs.median is None
 
