@@ -134,7 +134,9 @@ def rows(
 
     kernels: of a step. A layer's are its share of a roofline, too, with what the
     compiler has fused into them. On a CPU their time is that of all threads, which is
-    taken to be spread evenly over the cores.
+    taken to be spread evenly over the cores. A layer faster than its bound has work that
+    the trace does not time (a CPU's convolutions hand some to other threads): its share
+    is not measured.
     """
     found = list(found)
     layers = bounds(found, top, precision)
@@ -148,6 +150,7 @@ def rows(
         if spent.get(name):
             yield figure(f"{label}: kernels, {name}", "ms", spent[name])
             share = 1e5 * least / spent[name]
+            share = share if share <= 100 else None
             yield figure(f"{label}: share of the roofline, {name}", "%", share)
     if spent:
         yield figure(f"{label}: kernels of no layer", "ms", spent[""])
