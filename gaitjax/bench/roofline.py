@@ -134,9 +134,9 @@ def rows(
 
     kernels: of a step. A layer's are its share of a roofline, too, with what the
     compiler has fused into them. On a CPU their time is that of all threads, which is
-    taken to be spread evenly over the cores. A layer faster than its bound has work that
-    the trace does not time (a CPU's convolutions hand some to other threads): its share
-    is not measured.
+    taken to be spread evenly over the cores. A layer faster than its bound has work
+    that the trace does not time (a CPU's convolutions hand some to other threads): its
+    share is not measured.
     """
     found = list(found)
     layers = bounds(found, top, precision)

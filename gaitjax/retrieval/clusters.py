@@ -102,8 +102,8 @@ def nearest(
     within 1e-3 of one cosine are features that have collapsed.
 
     On each device: features f32[n,d], half of that again for half precision, columns
-    f32[n,CHUNK] and some f32[BLOCK,n]; 10,000 rows of 62 x 256 took 1.4 GiB besides
-    the features on a CPU (measured), 100,000 on a GPU should take 10 (not measured).
+    f32[n,CHUNK], some f32[BLOCK,n], and the candidates that are compared exactly, a
+    column at a time f32[BLOCK,d].
     """
     num = len(features)
     _check_features(features, k)
