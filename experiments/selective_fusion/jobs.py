@@ -1,4 +1,5 @@
-"""What the study of Selective Fusion trains: main rows by three seeds, the rest by one.
+"""What the study of Selective Fusion trains: main rows by three seeds and at two rates,
+the rest by one seed.
 
 A row is a name and what it changes in configs/casia_bn_selective_fusion.py:walkers.
 All stand on one pre-training and one classifier of views, trained once and first; a
@@ -21,7 +22,7 @@ STEPS = ROUND * ROUNDS
 NEIGHBOURS = 20
 BATCH = {"data.p": 8, "data.k": 4, "data.frames": 3}  # 96 frames
 VIEWS = BATCH | {"data.p": 2, "data.k": 16}  # as many, of front and back and of others
-FASTER = {"optim.lr": 3e-4}  # three times the paper's: there are few steps
+FAST = {"optim.lr": 3e-4}  # three times the paper's: there are few steps
 # What is trained before, by name: (steps, of the classifier of views).
 BASES = {
     "pretraining": (1500, False),
@@ -94,10 +95,6 @@ def single_rows() -> dict[str, dict[str, dict[str, Any]]]:
     return {
         "support": {f"support_{size}": args(support=size) for size in (3, 4)},
         "rate": {"constant_rate": args(adaptive=False)},
-        "lr": {
-            "lr_0.0003": no_fusion() | FASTER,
-            "both_lr_0.0003": FASTER,
-        },
         **{
             name: {f"{name}_{x}": no_fusion() | more for x, more in values.items()}
             for name, values in sweeps.items()
@@ -120,6 +117,13 @@ def jobs() -> list[Job]:
         ]
         return [*found, Job("main", "upper", seed, {}, upper=True, looked=seed == 0)]
 
+    fast = [
+        Job("fast", f"{row}_fast", seed, changes | FAST)
+        for seed in SEEDS
+        for row, changes in main_rows().items()
+        if row != "instances"
+    ]
+
     singles = [
         Job(study, row, 0, changes)
         for study, rows in single_rows().items()
@@ -137,4 +141,5 @@ def jobs() -> list[Job]:
         *main(1),
         *main(2),
         *singles[3:],
+        *fast,
     ]

@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jobs import Job, jobs
+from jobs import FAST, Job, jobs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -77,12 +77,13 @@ def everything(records: list[Record]) -> Iterator[str]:
     yield from preface(records)
     yield from main_rows(records)
     yield from differences(records)
+    yield from faster(records)
     yield from by_view(records)
     yield from quality(records)
     yield from classifiers(records)
     yield from wear(records)
     for study in dict.fromkeys(job.study for job in jobs()):
-        if study not in ("main", "bases"):
+        if study not in ("main", "fast", "bases"):
             yield from one_seed(records, study)
     yield from costs(records, dict.fromkeys(job.row for job in jobs()))
     yield from missing(records, jobs())
@@ -181,6 +182,23 @@ def differences(records: list[Record]) -> Iterator[str]:
         yield f"\n### Rank-1 against `{BASELINE}` of the same seed, points\n"
         yield "Mean difference ± deviation, and how many seeds are higher.\n"
         yield from table(["row", *CONDITIONS], lines)
+
+
+def faster(records: list[Record]) -> Iterator[str]:
+    """Main rows at three times the rate, and what that changes, seed by seed."""
+    lines = []
+    for row in finished(records, "fast"):
+        usual, cells, changes = row.removesuffix("_fast"), [], []
+        for name in CONDITIONS:
+            values = by_seed(records, row, rank(name))
+            cells.append(shown(values.values()))
+            changes.append(gain(paired(values, by_seed(records, usual, rank(name)))))
+        lines.append([f"`{row}`", *cells, *changes])
+    if lines:
+        yield f"\n### The same at a learning rate of {FAST['optim.lr']:g}: Rank-1\n"
+        yield "And the difference to the main row of the same seed.\n"
+        head = [*CONDITIONS, *(f"{name}, difference" for name in CONDITIONS)]
+        yield from table(["row", *head], lines)
 
 
 def by_view(records: list[Record]) -> Iterator[str]:
@@ -309,7 +327,7 @@ def plots(records: list[Record]) -> Iterator[tuple[str, Figure]]:
         yield "rounds", over_rounds(records, rows)
     if any(record["views"] for record in records):
         yield "views", views(records, rows)
-    studies = {job.study for job in jobs()} - {"main", "bases"}
+    studies = {job.study for job in jobs()} - {"main", "fast", "bases"}
     if single := finished(records, *studies):
         yield "singles", singles(records, single)
 

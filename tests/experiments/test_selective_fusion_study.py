@@ -83,9 +83,16 @@ def test_a_row_changes_what_it_says(sweep):
     seeds = {job.row: 0 for job in jobs.values()}
     for job in jobs.values():
         seeds[job.row] += 1
+    fused_rows = ("both", "baseline", "scf", "ssf")
     assert {row for row, number in seeds.items() if number == 3} == {
-        *("upper", "both", "baseline", "scf", "ssf", "instances")
+        *("upper", "instances", *fused_rows),
+        *(f"{row}_fast" for row in fused_rows),
     }
+    fast = sweep.recipe(jobs["scf_fast-seed0"], RUNS, "walkers")
+    usual = sweep.recipe(jobs["scf-seed0"], RUNS, "walkers")
+    assert (fast.optim.lr, usual.optim.lr) == (3e-4, 1e-4)
+    usual.optim.lr = 3e-4
+    assert fast == usual
 
 
 def test_only_brings_what_it_stands_on(sweep):
@@ -223,6 +230,7 @@ def records(tables):
         one("baseline-seed0", 55.0),
         one("support_3-seed0", 57.0, [[0, 0.2], [60, 0.6]]),
         one("neighbours_40-seed0", 50.0),
+        one("both_fast-seed0", 30.0),
     ]
 
 
@@ -246,6 +254,13 @@ def test_main_rows(tables, records):
     change = section(tables, records, "Rank-1 against `baseline`")
     assert list(change) == ["`both`"]
     assert change["`both`"]["CL"] == "+2.0 ± 4.2, 1 of 2"
+
+
+def test_main_rows_at_another_rate(tables, records):
+    found = section(tables, records, "The same at a learning rate of 0.0003")
+    assert list(found) == ["`both_fast`"]
+    assert found["`both_fast`"]["CL"] == "10.0"
+    assert found["`both_fast`"]["CL, difference"] == "-30.0, 0 of 1"
 
 
 def test_clothes(tables, records):
