@@ -260,7 +260,7 @@ def test_main_rows_at_another_rate(tables, records):
     found = section(tables, records, "The same at a learning rate of 0.0003")
     assert list(found) == ["`both_fast`"]
     assert found["`both_fast`"]["CL"] == "10.0"
-    assert found["`both_fast`"]["CL, difference"] == "-30.0, 0 of 1"
+    assert found["`both_fast`"]["CL, difference"] == "-30.0 (1 seed)"
 
 
 def test_clothes(tables, records):
