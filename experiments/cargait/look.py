@@ -116,7 +116,7 @@ def strips(
     subject = index.subject
     total, pairs = 0.0, np.zeros(2, int)
     for probes, gallery in ranked_lists(index, protocol):
-        there = ranking.on_device(embeddings[gallery])
+        there = ranking.everywhere(embeddings[gallery])
         nothing = np.zeros((1, 1), bool)
         k = min(depth, len(gallery))
         near = gallery[

@@ -19,8 +19,8 @@ FRAMES = 72  # of a batch: people x sequences x frames of a clip
 SIDE, CLIP = 8, 3  # voxels along a heat map, and frames of a clip
 # Test clips are changed: how strongly silhouettes are spoilt, how long a clip is.
 CHANGED = {
-    "noise": (0.01, 0.02, 0.05, 0.1, 0.2),
-    "occlusion": (0.0625, 0.125, 0.25, 0.375),
+    "noise": (0.05, 0.2),
+    "occlusion": (0.125, 0.375),
     "frames": (5, 10, 50),
 }
 # A third of the batch and of the steps, fewer test people.

@@ -25,8 +25,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 6
 OPTIONS = {"train.steps": STEPS, "ckpt.every": 100, "log.every": 1}
 # Not AdamW, which makes full steps of gradients that are only rounding. And small
-# steps: two runs part where rounding takes an activation across a ReLU's corner.
+# steps: two runs part where rounding takes an activation across a ReLU's corner. And a
+# margin that leaves no triplet at zero: their mean jumps where one comes to count.
 OPTIONS |= {"log.tensorboard": False, "optim.name": "sgd", "optim.lr": 0.001}
+OPTIONS |= {"method_args.margin": 20.0}
 
 
 def together(workdir, signals):
