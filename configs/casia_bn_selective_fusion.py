@@ -11,8 +11,9 @@ pre-trained network, the classifier of views and the data set; published Rank-1 
 reproduced here, the data sets are by agreement only).
 
 `:walkers` is the recipe scaled down to a CPU, on synthetic twins; the pre-training and
-the classifier of views come first where they are missing (simulated). `:tiny` is
-seconds of that. These two alone are `:pretraining` and `:views`, scaled down
+the classifier of views come first where they are missing (simulated). It was not run to
+its end: figures and times are those of a smaller one, in experiments/selective_fusion.
+`:tiny` is seconds of that. These two alone are `:pretraining` and `:views`, scaled down
 `:walkers-pretraining` and so on.
 """
 

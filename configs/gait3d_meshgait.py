@@ -9,8 +9,8 @@ chosen here and was not tried on real data. Published Rank-1: 75.0 (not reproduc
 the data set is by agreement only).
 
 `:walkers` is the recipe scaled down to a CPU, on a synthetic twin that brings joints,
-markers and meshes (simulated; see experiments/meshgait). `:tiny` is seconds of
-that. `--config.method_args.fusion=2d` is DeepGaitV2 alone; docs/meshgait.md has every
+markers and meshes (simulated). It was not run to its end: figures and times are those
+of a smaller one, in experiments/meshgait. `:tiny` is seconds of that. `--config.method_args.fusion=2d` is DeepGaitV2 alone; docs/meshgait.md has every
 ablation as an option.
 """
 
