@@ -11,8 +11,8 @@ the data set is by agreement only).
 `:walkers` is the recipe scaled down to a CPU, on a synthetic twin that brings joints,
 markers and meshes (simulated). It was not run to its end: figures and times are those
 of a smaller one, in experiments/meshgait. `:tiny` is seconds of that.
-`--config.method_args.fusion=2d` is DeepGaitV2 alone; docs/meshgait.md has every ablation
-as an option.
+`--config.method_args.fusion=2d` is DeepGaitV2 alone; docs/meshgait.md has every
+ablation as an option.
 """
 
 from __future__ import annotations
