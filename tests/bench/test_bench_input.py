@@ -53,6 +53,7 @@ def test_pictures_are_sent_or_there(run):
     assert all(isinstance(x, jax.Array) for x in sent.values())
 
 
+@pytest.mark.slow
 def test_rows_are_times_and_ratios(run, monkeypatch):
     monkeypatch.setattr(feeding, "feeds", without_processes)
     rows = list(feeding.rows(run, 1, 2, 1))

@@ -25,7 +25,11 @@ def test_bytes_of_a_compiled_text():
 
 @pytest.mark.parametrize(
     ("devices", "p", "people", "resident"),
-    [(2, 4, 6, False), (4, 8, 40, False), (4, 8, 40, True)],
+    [
+        (2, 4, 6, False),
+        pytest.param(4, 8, 40, False, marks=pytest.mark.slow),
+        (4, 8, 40, True),
+    ],
 )
 def test_formula_and_compiled_step_agree(devices, p, people, resident):
     recipe = scaling.small("tiny")
