@@ -98,6 +98,8 @@ def _sums_and_slopes(
     slopes = slopes[..., :m] + slopes[..., m:]
     found = kind > 0
     total = jnp.where(found, grown, 0).sum((1, 2))
+    # Sorting puts NaN last, where it is below no threshold.
+    total = jnp.where(jnp.isnan(distances).any((1, 2)), jnp.nan, total)
     count = jnp.where(found, below, 0).sum((1, 2))
     farthest = jnp.where(same, distances, -jnp.inf).max(-1)
     nearest = jnp.where(same, jnp.inf, distances).min(-1)

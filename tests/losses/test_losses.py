@@ -102,6 +102,15 @@ def test_triplets_of_distances_equal_every_one_of_them():
     np.testing.assert_allclose(grad, slopes / count[:, None, None] / 3, rtol=1e-6)
 
 
+def test_a_sequence_that_is_not_a_number_is_seen_by_the_loss():
+    """Also where nobody else has its label, so that it is a negative alone."""
+    x = np.random.default_rng(3).normal(size=(5, 2, 4)).astype(np.float32)
+    x[4, 1, 0] = np.nan
+    labels = jnp.asarray([0, 0, 1, 1, 2], jnp.int32)
+    assert jnp.isnan(triplet(jnp.asarray(x), labels)[0])
+    assert jnp.isfinite(triplet(jnp.asarray(x[:4]), labels[:4])[0])
+
+
 def test_triplets_take_the_memory_of_pairs():
     n, p = 64, 4
     labels = jnp.arange(n, dtype=jnp.int32) // 4
