@@ -77,5 +77,5 @@ def _one_part(x: jax.Array, y: jax.Array, metric: str) -> jax.Array:
     square = jnp.maximum(x_square + y_square - 2.0 * dot, 0.0)
     # sqrt has an infinite slope at 0, and 0 * inf is NaN: both branches of a
     # `where` are differentiated, hence one inside and one outside.
-    apart = square > 0
+    apart = ~(square <= 0)  # also where it is NaN, which stays NaN
     return jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0)
