@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import platform
@@ -13,6 +14,7 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+@functools.cache
 def cpu() -> str:
     """The model of the processor, as far as the system says."""
     told = pathlib.Path("/proc/cpuinfo")  # Linux only

@@ -57,11 +57,12 @@ def train(
 def train_loop(run: Run) -> TrainState:
     """The loop itself, in a workdir that nobody else writes to."""
     data, method, options = run.data, run.method, run.options
-    if not is_finished(run):
+    finished = is_finished(run)
+    if not finished:
         method.check_training(run.config["data"])
     state, side = restore_or_init(run)
     start, labels, round_ = int(state.step), side["labels"], side["round"]
-    if start >= options.steps and is_finished(run):
+    if start >= options.steps and finished:
         run.checkpoints.close()
         files = ", ".join(evaluate.result_files(run.eval_options))
         print(f"done at step {start}: {run.workdir}/{files}")

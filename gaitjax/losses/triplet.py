@@ -84,8 +84,9 @@ def _sums_and_slopes(
     values = jnp.concatenate([distances + margin, distances], -1)  # [p, n, 2 m]
     place = jax.lax.broadcasted_iota(jnp.int32, values.shape, 2)
     # 1 for thresholds, -1 for negatives, 0 for what is neither.
-    kind = jnp.concatenate([same, ~same], -1).astype(jnp.float32)
-    kind = jnp.broadcast_to(jnp.where(place < m, kind, -kind), values.shape)
+    positive = same.astype(jnp.float32)
+    kind = jnp.concatenate([positive, positive - 1], -1)
+    kind = jnp.broadcast_to(kind, values.shape)
     # Of equals thresholds come first: a triplet of exactly 0 does not count.
     values, place = jax.lax.sort((values, place), num_keys=1, is_stable=True)
     kind = jnp.take_along_axis(kind, place, -1)

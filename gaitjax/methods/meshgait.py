@@ -429,8 +429,8 @@ def check_labels(
     if "vertices" in wanted and info.topology:
         number, table = shapes["vertices"][0], info.topology
         largest = -1 if table.markers is None else int(table.markers.max())
-        of = num_vertices(table) or max(largest + 1, number)
-        if of != number or largest >= number:
+        of = max(num_vertices(table) or number, largest + 1)
+        if of != number:
             raise GaitError(
                 f"the set's topology.npz is of {of} vertices, its bodies have "
                 f"{number}; make it of these (tools/make_markers.py)"

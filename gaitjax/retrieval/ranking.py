@@ -132,14 +132,18 @@ def sort_gallery(
 def _shares(
     probe: np.ndarray, hidden: np.ndarray, gallery: jax.Array
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Mesh]:
-    """Probe, what it may not find and gallery on the devices that hold the gallery."""
+    """Probe, what it may not find and gallery on the devices that hold the gallery.
+    What hides the same from all probes stays one row."""
     mesh = gallery.sharding.mesh
     rows = padded(np.arange(len(probe)), -(-len(probe) // mesh.size) * mesh.size)
-    hidden = np.broadcast_to(hidden, (len(probe), hidden.shape[1]))
-    there = jax.device_put(
-        (np.float32(probe[rows]), hidden[rows]), NamedSharding(mesh, P("probes"))
-    )
+    hidden = hidden if len(hidden) == 1 else hidden[rows]
+    where = [NamedSharding(mesh, spec) for spec in (P("probes"), _rows_spec(hidden))]
+    there = jax.device_put((np.float32(probe[rows]), hidden), tuple(where))
     return (*there, gallery), mesh
+
+
+def _rows_spec(hidden: np.ndarray | jax.Array) -> P:
+    return P() if len(hidden) == 1 else P("probes")
 
 
 def _rows(hidden: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -181,7 +185,7 @@ def _nearest(probe, hidden, gallery, *, k: int, metric: str, mesh: Mesh) -> jax.
     def find(probe, hidden, gallery):
         return topk.topk(probe, gallery, k, metric=metric, exclude=hidden)[1]
 
-    return _by_probes(find, mesh)(probe, hidden, gallery)
+    return _by_probes(find, mesh, hidden)(probe, hidden, gallery)
 
 
 @functools.partial(jax.jit, static_argnames=("metric", "mesh"))
@@ -189,12 +193,14 @@ def _sort(probe, hidden, gallery, *, metric: str, mesh: Mesh) -> jax.Array:
     def sort(probe, hidden, gallery):
         return sort_distances(probe, gallery, hidden, metric)[1]
 
-    return _by_probes(sort, mesh)(probe, hidden, gallery)
+    return _by_probes(sort, mesh, hidden)(probe, hidden, gallery)
 
 
-def _by_probes(fn: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., jax.Array]:
+def _by_probes(
+    fn: Callable[..., jax.Array], mesh: Mesh, hidden: jax.Array
+) -> Callable[..., jax.Array]:
     """fn(probe, hidden, gallery), each device some of the probes."""
-    specs = P("probes"), P("probes"), P()
+    specs = P("probes"), _rows_spec(hidden), P()
     return jax.shard_map(
         fn, mesh=mesh, in_specs=specs, out_specs=P("probes"), check_vma=False
     )
